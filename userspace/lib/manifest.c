@@ -43,7 +43,7 @@ struct section_volume {
 	__le32 pg_blocks;
 	__le32 region;
 	__le32 transport;
-	__le32 reserved;
+	__le32 lease_ms;
 	__le64 created_unix_s;
 };
 
@@ -79,6 +79,9 @@ static const char *check_volume(const struct sextant_manifest *m)
 		return "the Region's number is above 7";
 	if (m->transport != SEXTANT_TRANSPORT_TLS && m->transport != SEXTANT_TRANSPORT_PLAIN)
 		return "the transport is unknown";
+	if (m->lease_ms && (m->lease_ms < SEXTANT_LEASE_MS_MIN ||
+			    m->lease_ms > SEXTANT_LEASE_MS_MAX))
+		return "the lease is not within 0.5 s and 10 minutes";
 	if (!m->ballot.epoch || m->ballot.epoch > SEXTANT_EPOCH_MAX || !m->sequence)
 		return "the change has no ballot or no sequence number";
 	return NULL;
@@ -213,6 +216,7 @@ static u8 *put_volume(u8 *at, const struct sextant_manifest *m)
 		.pg_blocks = cpu_to_le32(m->pg_blocks),
 		.region = cpu_to_le32(m->region),
 		.transport = cpu_to_le32(m->transport),
+		.lease_ms = cpu_to_le32(m->lease_ms ? m->lease_ms : SEXTANT_LEASE_MS_DEFAULT),
 		.created_unix_s = cpu_to_le64(m->created_unix_s),
 	};
 	struct section_change change = { .sequence = cpu_to_le64(m->sequence) };
@@ -303,6 +307,9 @@ static int take_volume(struct decoding *d, const u8 *payload, size_t bytes)
 	m->pg_blocks = le32_to_cpu(volume.pg_blocks);
 	m->region = le32_to_cpu(volume.region);
 	m->transport = le32_to_cpu(volume.transport);
+	m->lease_ms = le32_to_cpu(volume.lease_ms);
+	if (!m->lease_ms)
+		return refuse(d, "there is no lease time");
 	m->created_unix_s = le64_to_cpu(volume.created_unix_s);
 	d->volume = true;
 	return 0;

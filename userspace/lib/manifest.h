@@ -17,6 +17,14 @@
 #define SEXTANT_WRAPPED_KEY_BYTES_MAX		4096
 #define SEXTANT_MANIFEST_BYTES_MAX		(1 << 20)
 
+/*
+ * How long a writer serves reads after a quorum's heartbeat. It is the volume's
+ * and not the host's: a host that takes over waits out the lease of another.
+ */
+#define SEXTANT_LEASE_MS_DEFAULT		5000
+#define SEXTANT_LEASE_MS_MIN			500
+#define SEXTANT_LEASE_MS_MAX			600000
+
 enum sextant_transport {
 	SEXTANT_TRANSPORT_TLS	= 1,
 	SEXTANT_TRANSPORT_PLAIN	= 2,
@@ -47,6 +55,7 @@ struct sextant_manifest {
 	u32 pg_blocks;
 	u32 region;					/* 0..7 */
 	u32 transport;					/* enum sextant_transport */
+	u32 lease_ms;					/* a writer's; 0 is written as the default */
 	u64 created_unix_s;
 	struct sextant_ballot ballot;			/* whose change this is */
 	u64 sequence;					/* within that ballot, from 1 */
