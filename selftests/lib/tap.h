@@ -17,7 +17,7 @@ static unsigned int tap_count;
 static unsigned int tap_failed;
 
 #define TAP_UNUSED __attribute__((unused))
-#define TAP_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TAP_PRINTF(at, first) __attribute__((format(printf, at, first)))
 
 /* A line for the reader. */
 static void TAP_UNUSED TAP_PRINTF(1, 2) diag(const char *format, ...)
