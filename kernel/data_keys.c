@@ -207,7 +207,8 @@ void sextant_data_keys_init(struct sextant_data_keys *data_keys)
  * @serial: of a logon key of 32 bytes, which the caller may search
  *
  * Context: the process whose key it is; may sleep and allocate, and load the
- * hash's module, so with no lock that I/O needs. Return: see sextant_keys_add().
+ * hash's module, so with no lock that I/O needs.
+ * Return: as of sextant_keys_add().
  */
 int sextant_data_keys_add(struct sextant_data_keys *data_keys, u32 number, const u8 *origin,
 			  const u8 *commitment, key_serial_t serial)

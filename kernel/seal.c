@@ -70,7 +70,8 @@ struct sealed {
  * @gfp: how to allocate
  *
  * It stays good when the keys are wiped and others added.
- * Context: as gfp has it. Return: it, or NULL.
+ * Context: as gfp has it.
+ * Return: it, or NULL.
  */
 struct sextant_crypt *sextant_crypt_alloc(struct sextant_keys *keys, gfp_t gfp)
 {
@@ -217,7 +218,8 @@ int sextant_seal_block(struct sextant_keys *keys, struct sextant_crypt *crypt, u
  * @lsn: its LSN, above all sealed before in this attach
  * @tag: where 16 bytes go
  *
- * Context and return: as of sextant_seal_block().
+ * Context: as of sextant_seal_block().
+ * Return: as of sextant_seal_block().
  */
 int sextant_seal_discard(struct sextant_keys *keys, struct sextant_crypt *crypt, u64 block,
 			 u32 count, u64 lsn, u8 *tag)
@@ -282,7 +284,8 @@ int sextant_open_block(struct sextant_keys *keys, struct sextant_crypt *crypt,
  *
  * That the block asked for lies within the extent is the caller's to check.
  *
- * Context and return: as of sextant_open_block().
+ * Context: as of sextant_open_block().
+ * Return: as of sextant_open_block().
  */
 int sextant_open_discard(struct sextant_keys *keys, struct sextant_crypt *crypt,
 			 const struct sextant_wire_table_entry *entry, u64 extent_block,

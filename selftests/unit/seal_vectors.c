@@ -1,50 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The test vectors of the seals, computed by OpenSSL from Documentation/sealing.rst:
- * the module's self-test compares the kernel with the same ones.
+ * The test vectors of the seals, computed by OpenSSL as Documentation/sealing.rst
+ * says: the module's self-test compares the kernel with the same ones.
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
 #include "core.h"
+#include "tap.h"
 #include "../../kernel/selftest_seal_vectors.h"
 
 #define ASSOCIATED_BYTES	48
 #define NONCE_BYTES		12
 #define KEY_BYTES		32
 
-static unsigned int tests, failures;
-
-static bool check(bool holds, const char *what)
-{
-	tests++;
-	if (!holds)
-		failures++;
-	printf("%s %u - %s\n", holds ? "ok" : "not ok", tests, what);
-	return holds;
-}
-
-static void check_bytes(const char *what, const u8 *got, const u8 *expected, size_t bytes)
-{
-	if (check(!memcmp(got, expected, bytes), what))
-		return;
-	for (size_t i = 0; i < bytes; i++)
-		printf("%s0x%02x,%s", i % 16 ? " " : "#\t", got[i],
-		       i % 16 == 15 || i + 1 == bytes ? "\n" : "");
-}
-
+/* What OpenSSL does not do, this test cannot go on without. */
 static void must(bool worked, const char *what)
 {
-	if (worked)
-		return;
-	printf("Bail out! OpenSSL: %s\n", what);
-	exit(EXIT_FAILURE);
+	if (!worked)
+		bail(what);
 }
 
 static u8 *put(u8 *at, const void *bytes, size_t count)
@@ -144,30 +120,26 @@ int main(void)
 {
 	u8 commitment[KEY_BYTES], key[KEY_BYTES], tag[SEXTANT_TAG_BYTES];
 	u8 block[SEXTANT_BLOCK_BYTES];
-	u32 crc;
 
-	printf("TAP version 13\n1..8\n");
-	check(VECTOR_BLOCK_LSN >> 31 == VECTOR_BLOCK_WINDOW &&
-	      VECTOR_DISCARD_LSN >> 31 == VECTOR_DISCARD_WINDOW, "windows");
+	is_u64(VECTOR_BLOCK_LSN >> 31, VECTOR_BLOCK_WINDOW, "window of the block");
+	is_u64(VECTOR_DISCARD_LSN >> 31, VECTOR_DISCARD_WINDOW, "window of the discard");
 
 	derive_commitment(commitment);
-	check_bytes("commitment", commitment, vector_commitment, sizeof(commitment));
+	is_mem(commitment, vector_commitment, sizeof(commitment), "commitment");
 
 	for (u32 i = 0; i < sizeof(block); i++)
 		block[i] = VECTOR_PLAINTEXT(i);
 	derive_seal_key(VECTOR_BLOCK_WINDOW, key);
-	check_bytes("seal key of the block", key, vector_block_seal_key, sizeof(key));
+	is_mem(key, vector_block_seal_key, sizeof(key), "seal key of the block");
 	seal(key, 1, VECTOR_BLOCK, VECTOR_BLOCK_LSN, 1, block, sizeof(block), tag);
-	check_bytes("start of the sealed block", block, vector_block_start,
-		    sizeof(vector_block_start));
-	crc = sextant_crc32c(block, sizeof(block));
-	if (!check(crc == VECTOR_BLOCK_CRC, "CRC32C of the sealed block"))
-		printf("#\t0x%08x\n", crc);
-	check_bytes("tag of the block", tag, vector_block_tag, sizeof(tag));
+	is_mem(block, vector_block_start, sizeof(vector_block_start), "start of the sealed block");
+	is_u64(sextant_crc32c(block, sizeof(block)), VECTOR_BLOCK_CRC,
+	       "CRC32C of the sealed block");
+	is_mem(tag, vector_block_tag, sizeof(tag), "tag of the block");
 
 	derive_seal_key(VECTOR_DISCARD_WINDOW, key);
-	check_bytes("seal key of the discard", key, vector_discard_seal_key, sizeof(key));
+	is_mem(key, vector_discard_seal_key, sizeof(key), "seal key of the discard");
 	seal(key, 2, VECTOR_DISCARD_BLOCK, VECTOR_DISCARD_LSN, VECTOR_DISCARD_COUNT, NULL, 0, tag);
-	check_bytes("tag of the discard", tag, vector_discard_tag, sizeof(tag));
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+	is_mem(tag, vector_discard_tag, sizeof(tag), "tag of the discard");
+	return done_testing();
 }
