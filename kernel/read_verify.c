@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a peer answered is opened in bounce pages; the caller's pages see it
+ * only when every block of the read has verified and the lease stands.
+ */
+#include <linux/highmem.h>
+
+#include "connection.h"
+#include "event.h"
+#include "read.h"
+#include "record.h"
+#include "seal.h"
+#include "trace.h"
+#include "wire.h"
+
+/**
+ * sextant_bio_copy() - between a bio and whole 4 KiB pages
+ * @bio: its data lies at its current iterator, whatever its segments
+ * @pages: as many as the bio has blocks
+ * @to_bio: direction
+ */
+void sextant_bio_copy(struct bio *bio, struct page **pages, bool to_bio)
+{
+	struct bvec_iter iter;
+	struct bio_vec segment;
+	size_t at = 0;
+
+	bio_for_each_segment(segment, bio, iter) {
+		size_t done = 0;
+
+		while (done < segment.bv_len) {
+			char *page = page_address(pages[at >> SEXTANT_BLOCK_SHIFT]);
+			size_t offset = at & (SEXTANT_BLOCK_BYTES - 1);
+			size_t bytes = min_t(size_t, segment.bv_len - done,
+					     SEXTANT_BLOCK_BYTES - offset);
+
+			if (to_bio)
+				memcpy_to_page(segment.bv_page, segment.bv_offset + done,
+					       page + offset, bytes);
+			else
+				memcpy_from_page(page + offset, segment.bv_page,
+						 segment.bv_offset + done, bytes);
+			done += bytes;
+			at += bytes;
+		}
+	}
+}
+
+/* An undurable block: its record has the sealed bytes; they are opened like any other. */
+static int open_hit(struct sextant_read *read, struct sextant_crypt *crypt, u32 i)
+{
+	struct sextant_volume *volume = read->volume;
+	struct sextant_record *record = read->hits[i];
+	const struct sextant_wire_record *wire = &record->frame.append.record;
+	u64 offset = read->block + i - record->block_first;
+	u64 lsn = record->quorum.first_lsn + offset;
+	char *to = page_address(read->pages[i]);
+	const struct sextant_wire_table_entry *entry;
+
+	if (wire->kind == SEXTANT_RECORD_DISCARD) {
+		memset(to, 0, SEXTANT_BLOCK_BYTES);
+		return 0;
+	}
+	entry = sextant_table_find(&volume->table, lsn);
+	if (!entry)
+		return -EBADMSG;
+	memcpy(to, page_address(record->pages[offset]), SEXTANT_BLOCK_BYTES);
+	return sextant_open_block(volume->keys, crypt, entry, read->block + i, lsn,
+				  le32_to_cpu(wire->generation), read->pages[i],
+				  record->frame.seals[offset].tag);
+}
+
+/*
+ * A peer's block: the epoch is the table's for that LSN, whatever the peer
+ * says, and the seal covers block, LSN, epoch and generation.
+ */
+static int open_answer(struct sextant_read *read, struct sextant_crypt *crypt, u32 i)
+{
+	struct sextant_volume *volume = read->volume;
+	const struct sextant_wire_block *answer = &read->blocks[i];
+	const struct sextant_wire_table_entry *entry;
+	u64 block = read->block + i;
+	u64 lsn = le64_to_cpu(answer->lsn);
+	u64 extent = le64_to_cpu(answer->extent_block);
+	u32 extent_blocks = le32_to_cpu(answer->extent_blocks);
+
+	if (answer->kind == SEXTANT_BLOCK_NEVER) {
+		memset(page_address(read->pages[i]), 0, SEXTANT_BLOCK_BYTES);
+		return 0;
+	}
+	if (answer->kind == SEXTANT_BLOCK_DAMAGED)
+		return -EIO;
+	entry = sextant_table_find(&volume->table, lsn);
+	if (!entry || entry->epoch != answer->epoch || lsn > read->read_point_lsn)
+		return -EBADMSG;
+	if (answer->kind == SEXTANT_BLOCK_DATA)
+		return sextant_open_block(volume->keys, crypt, entry, block, lsn,
+					  le32_to_cpu(answer->generation), read->pages[i],
+					  answer->seal.tag);
+	if (block < extent || block - extent >= extent_blocks)
+		return -EBADMSG;
+	memset(page_address(read->pages[i]), 0, SEXTANT_BLOCK_BYTES);
+	return sextant_open_discard(volume->keys, crypt, entry, extent, extent_blocks, lsn,
+				    le32_to_cpu(answer->generation), answer->seal.tag);
+}
+
+/* A bad answer: counted, told, and never asked of that peer again for this read. */
+static void count_fault(struct sextant_read *read, u32 peer, u64 block, int error)
+{
+	struct sextant_volume *volume = read->volume;
+
+	trace_sextant_fault(volume, peer, block, error);
+	spin_lock(&volume->lock);
+	volume->read_faults++;
+	volume->peers[peer].faults++;
+	sextant_event(volume, SEXTANT_EVENT_PEER_FAULT, peer);
+	spin_unlock(&volume->lock);
+	read->bad_mask |= 1u << peer;
+	read->confirming = false;
+	read->never_mask = 0;
+}
+
+/* The peer would not answer: for now, or because what it has is damaged. */
+static void take_refusal(struct sextant_read *read)
+{
+	struct sextant_volume *volume = read->volume;
+	struct sextant_peer *peer = &volume->peers[read->peer];
+
+	trace_sextant_fault(volume, read->peer, read->block, -EAGAIN);
+	if (read->status == SEXTANT_ST_DAMAGED || read->status == SEXTANT_ST_IO_ERROR) {
+		count_fault(read, read->peer, read->block, -EIO);
+		sextant_read_direct(read);
+		return;
+	}
+	if (read->status == SEXTANT_ST_INCOMPLETE) {
+		spin_lock(&volume->lock);
+		peer->incomplete_pgs = max(peer->incomplete_pgs, 1U);
+		spin_unlock(&volume->lock);
+	}
+	sextant_read_resend(read);
+}
+
+/*
+ * One more peer about blocks that another says were never written. True when
+ * three agree; false when the read was sent on.
+ */
+static bool take_confirmation(struct sextant_read *read)
+{
+	u32 i;
+
+	for (i = 0; i < read->count; i++) {
+		if (read->hits[i] || read->blocks[i].kind != SEXTANT_BLOCK_NEVER ||
+		    read->confirm_kinds[i] == SEXTANT_BLOCK_NEVER)
+			continue;
+		count_fault(read, read->answerer, read->block + i, -ENODATA);
+		sextant_read_direct(read);
+		return false;
+	}
+	read->never_mask |= 1u << read->peer;
+	if (hweight8(read->never_mask) >= SEXTANT_READ_QUORUM)
+		return true;
+	sextant_read_direct(read);
+	return false;
+}
+
+/* Opens what the peer answered. True when the read can end; false: sent on. */
+static bool take_answers(struct sextant_read *read, struct sextant_crypt *crypt)
+{
+	bool never = false;
+	u32 i;
+
+	for (i = 0; i < read->count; i++) {
+		int r;
+
+		if (read->hits[i])
+			continue;
+		r = open_answer(read, crypt, i);
+		if (r) {
+			count_fault(read, read->peer, read->block + i, r);
+			sextant_read_direct(read);
+			return false;
+		}
+		never |= read->blocks[i].kind == SEXTANT_BLOCK_NEVER;
+	}
+	if (!never)
+		return true;
+	read->answerer = read->peer;
+	read->never_mask = 1u << read->peer;
+	read->confirming = true;
+	sextant_read_direct(read);
+	return false;
+}
+
+/* All blocks are there. They are shown only under a lease, by a volume that lives. */
+static void complete_read(struct sextant_read *read, struct sextant_crypt *crypt)
+{
+	struct sextant_volume *volume = read->volume;
+	bool dead, leased;
+	u32 i;
+
+	for (i = 0; i < read->count; i++) {
+		if (read->hits[i] && open_hit(read, crypt, i)) {
+			sextant_read_finish(read, BLK_STS_IOERR);
+			return;
+		}
+	}
+	spin_lock(&volume->lock);
+	dead = sextant_volume_dead(volume);
+	leased = sextant_lease_stands(volume);
+	spin_unlock(&volume->lock);
+	if (dead) {
+		sextant_read_finish(read, BLK_STS_IOERR);
+	} else if (!leased) {
+		sextant_read_park(read);
+	} else {
+		sextant_bio_copy(sextant_io_bio(read->io), read->pages, true);
+		sextant_read_finish(read, BLK_STS_OK);
+	}
+}
+
+/**
+ * sextant_read_work() - the next step of a read that has an answer, or an end
+ * @work: of a struct sextant_read, owned by this work
+ *
+ * Runs on the volume's reading queue, many at a time. Plaintext stays in the
+ * bounce pages, which are wiped before they go back to the pool.
+ */
+void sextant_read_work(struct work_struct *work)
+{
+	struct sextant_read *read = container_of(work, struct sextant_read, work);
+	struct sextant_volume *volume = read->volume;
+	struct sextant_crypt *crypt;
+	bool ready = true;
+
+	if (read->ending) {
+		sextant_read_finish(read, read->end_status);
+		return;
+	}
+	if (sextant_read_misses(read) && read->status != SEXTANT_ST_OK) {
+		take_refusal(read);
+		return;
+	}
+	crypt = mempool_alloc(&volume->crypt_pool, GFP_NOIO);
+	if (sextant_read_misses(read))
+		ready = read->confirming ? take_confirmation(read) : take_answers(read, crypt);
+	if (ready)
+		complete_read(read, crypt);
+	mempool_free(crypt, &volume->crypt_pool);
+}
