@@ -27,12 +27,12 @@
 #define LOG_BATCH_BYTES_MAX	(LOG_HEADER_BYTES_MAX + LOG_DATA_BYTES_MAX)
 #define LOG_CHUNK_BYTES_MAX	(1u << 30)
 
-/* magic, version, header_bytes and crc stay where they are in every version. */
+/* The first four stay where they are in every version. */
 struct log_header {
+	__le32 crc;			/* CRC32C of the header_bytes - 4 that follow */
+	__le32 header_bytes;		/* a multiple of SEXTANT_BLOCK_BYTES */
 	__le64 magic;
 	__le32 version;
-	__le32 header_bytes;		/* a multiple of SEXTANT_BLOCK_BYTES */
-	__le32 crc;			/* CRC32C of header_bytes, with 0 here */
 	__le32 pg;
 	__u8   volume[SEXTANT_UUID_BYTES];
 	__u8   incarnation[SEXTANT_UUID_BYTES];

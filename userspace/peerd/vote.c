@@ -7,15 +7,14 @@
 
 #define VOTE_MAGIC		0x45544f5654545853ull	/* "SXTTVOTE" */
 #define VOTE_VERSION		1
-#define VOTE_BYTES_MAX		(SEXTANT_MANIFEST_BYTES_MAX + 2 * SEXTANT_BLOCK_BYTES)
 #define VOTE_FLAG_RELEASED	1
 
-/* magic, version, bytes and crc stay where they are in every version. */
+/* The first four stay where they are in every version. */
 struct vote_disk {
+	__le32 crc;			/* CRC32C of what follows, up to bytes */
+	__le32 bytes;			/* this and the manifest; zeros follow */
 	__le64 magic;
 	__le32 version;
-	__le32 bytes;			/* this and the manifest; zeros follow */
-	__le32 crc;			/* CRC32C of bytes, with 0 here */
 	__le32 flags;
 	__u8   volume[SEXTANT_UUID_BYTES];
 	__u8   incarnation[SEXTANT_UUID_BYTES];
@@ -285,6 +284,11 @@ enum sextant_wire_status vote_put_manifest(struct vote *vote, const struct sexta
 
 /* ---- bytes ------------------------------------------------------------ */
 
+static u32 disk_crc(const struct vote_disk *disk, u32 used)
+{
+	return sextant_crc32c((const u8 *)disk + sizeof(disk->crc), used - sizeof(disk->crc));
+}
+
 int vote_encode(struct vote *vote, u8 **bytes, size_t *size)
 {
 	u32 used = sizeof(struct vote_disk) + vote->manifest_bytes;
@@ -313,7 +317,7 @@ int vote_encode(struct vote *vote, u8 **bytes, size_t *size)
 	memcpy(disk->accepted_holder, vote->accepted_holder, SEXTANT_NAME_BYTES);
 	if (vote->manifest_bytes)
 		memcpy(disk->manifest, vote->manifest, vote->manifest_bytes);
-	disk->crc = cpu_to_le32(sextant_crc32c(disk, used));
+	disk->crc = cpu_to_le32(disk_crc(disk, used));
 	*bytes = (u8 *)disk;
 	*size = room;
 	return 0;
@@ -325,25 +329,6 @@ static bool all_zero(const u8 *bytes, size_t size)
 		if (bytes[i])
 			return false;
 	return true;
-}
-
-/* Does the CRC hold? The bytes are the caller's and stay untouched. */
-static int disk_check(const u8 *bytes, size_t size, u32 used)
-{
-	struct vote_disk *copy;
-	u32 crc;
-
-	if (used < sizeof(*copy) || used > size || used > VOTE_BYTES_MAX)
-		return -EBADMSG;
-	copy = malloc(used);
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, bytes, used);
-	crc = le32_to_cpu(copy->crc);
-	copy->crc = 0;
-	used = sextant_crc32c(copy, used);
-	free(copy);
-	return used == crc ? 0 : -EBADMSG;
 }
 
 /* Everything but the manifest. */
@@ -395,18 +380,19 @@ int vote_decode(const u8 *bytes, size_t size, struct vote *vote)
 {
 	const struct vote_disk *disk = (const struct vote_disk *)bytes;
 	struct vote read;
+	u32 used;
 	int error;
 
 	if (!size || (size >= SEXTANT_BLOCK_BYTES && all_zero(bytes, SEXTANT_BLOCK_BYTES)))
 		return -ENOENT;
 	if (size < sizeof(*disk) || le64_to_cpu(disk->magic) != VOTE_MAGIC)
 		return -EBADMSG;
-	error = disk_check(bytes, size, le32_to_cpu(disk->bytes));
-	if (error)
-		return error;
+	used = le32_to_cpu(disk->bytes);
+	if (used < sizeof(*disk) || used > size || disk_crc(disk, used) != le32_to_cpu(disk->crc))
+		return -EBADMSG;
 	if (le32_to_cpu(disk->version) != VOTE_VERSION)
 		return -EPROTONOSUPPORT;
-	if (le32_to_cpu(disk->bytes) - sizeof(*disk) != le32_to_cpu(disk->manifest_bytes) ||
+	if (used - sizeof(*disk) != le32_to_cpu(disk->manifest_bytes) ||
 	    le32_to_cpu(disk->accepted.epoch) > le32_to_cpu(disk->promised.epoch))
 		return -EBADMSG;
 	disk_read(disk, &read);

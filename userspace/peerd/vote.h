@@ -186,7 +186,7 @@ int vote_encode(struct vote *vote, u8 **bytes, size_t *size);
 
 /**
  * vote_decode() - reads a vote back
- * @bytes: what vote_encode() gave, or what became of it
+ * @bytes: what vote_encode() gave, or what became of it; aligned to 8
  * @size: may be larger (a slot): what follows the vote is not looked at
  * @vote: filled only if 0 is returned; release with vote_release()
  *
