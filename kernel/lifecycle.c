@@ -40,10 +40,40 @@ static bool running(const struct sextant_volume *volume)
 	return volume->state == SEXTANT_VOLUME_RUNNING || volume->state == SEXTANT_VOLUME_STOPPING;
 }
 
+/*
+ * Gives up every queued record, in a volume where no I/O succeeds any more: at
+ * once, since the submit worker may wait for the memory they hold.
+ */
+static void drop_records(struct sextant_volume *volume, struct list_head *freed)
+{
+	struct sextant_record *record;
+	struct sextant_pg *pg;
+	unsigned long index;
+	u32 peer;
+
+	lockdep_assert_held(&volume->lock);
+	list_for_each_entry(record, &volume->records, link) {
+		if (!RB_EMPTY_NODE(&record->node))
+			sextant_overlay_remove(&volume->overlay, record);
+		RB_CLEAR_NODE(&record->node);
+	}
+	list_splice_init(&volume->records, freed);
+	xa_for_each(&volume->pgs, index, pg)
+		memset(&pg->quorum, 0, sizeof(pg->quorum));
+	for (peer = 0; peer < SEXTANT_PEERS; peer++)
+		if (volume->peers[peer].connection)
+			volume->peers[peer].connection->next = NULL;
+	sextant_quorum_init(&volume->quorum, sextant_volume_vdl(volume));
+	volume->queued_bytes = 0;
+	volume->kept_bytes = 0;
+	volume->dirty_bytes = 0;
+}
+
 /* From a running state into a dead one: all I/O ends with an error, for good. */
 static void die(struct sextant_volume *volume, enum sextant_volume_state state, u32 epoch,
 		const char *holder)
 {
+	LIST_HEAD(freed);
 	LIST_HEAD(ios);
 
 	spin_lock(&volume->lock);
@@ -59,10 +89,12 @@ static void die(struct sextant_volume *volume, enum sextant_volume_state state, 
 		sextant_event(volume, SEXTANT_EVENT_FENCED, 0);
 	}
 	take_everything(volume, &ios);
+	drop_records(volume, &freed);
 	sextant_connections_wake(volume);
 	sextant_volume_drained(volume);
 	spin_unlock(&volume->lock);
 	sextant_io_end_list(&ios, BLK_STS_IOERR);
+	sextant_records_put_list(&freed);
 	sextant_keys_wipe(volume->keys);
 }
 
@@ -196,23 +228,6 @@ void sextant_lifecycle_init(struct sextant_volume *volume)
 	INIT_WORK(&volume->stop_work, stop_work);
 }
 
-static void drop_records(struct sextant_volume *volume, struct list_head *freed)
-{
-	struct sextant_record *record;
-
-	lockdep_assert_held(&volume->lock);
-	list_for_each_entry(record, &volume->records, link) {
-		if (!RB_EMPTY_NODE(&record->node))
-			sextant_overlay_remove(&volume->overlay, record);
-		RB_CLEAR_NODE(&record->node);
-	}
-	list_splice_init(&volume->records, freed);
-	sextant_quorum_init(&volume->quorum, 0);
-	volume->queued_bytes = 0;
-	volume->kept_bytes = 0;
-	volume->dirty_bytes = 0;
-}
-
 static void drop_pgs(struct sextant_volume *volume)
 {
 	struct sextant_pg *pg;
@@ -258,6 +273,7 @@ void sextant_volume_clear_attach(struct sextant_volume *volume)
 	volume->table.entries = NULL;
 	volume->table.count = 0;
 	volume->attach_id_fresh = false;
+	volume->plain = false;
 }
 
 /**

@@ -52,7 +52,8 @@ static int skip_data(struct sextant_connection *connection, u32 bytes)
 static int bad_status(struct sextant_connection *connection, u32 status,
 		      const struct sextant_wire_ballot *accepted, const char *holder)
 {
-	if (status == SEXTANT_ST_FENCED) {
+	if (status == SEXTANT_ST_FENCED &&
+	    le32_to_cpu(accepted->epoch) > connection->volume->ballot.epoch) {
 		char name[SEXTANT_NAME_BYTES];
 
 		strscpy(name, holder, sizeof(name));

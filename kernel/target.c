@@ -106,7 +106,9 @@ static int sextant_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	r = -ENOMEM;
 	if (!target->arguments)
 		goto free_target;
-	target->volume = sextant_volume_claim(uuid.b, ti);
+	do {
+		target->volume = sextant_volume_claim(uuid.b, ti);
+	} while (target->volume == ERR_PTR(-EAGAIN));
 	if (IS_ERR(target->volume)) {
 		r = PTR_ERR(target->volume);
 		ti->error = r == -EBUSY ? "The volume is in use by another device" :

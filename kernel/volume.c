@@ -153,6 +153,20 @@ static struct sextant_volume *find_locked(const u8 *uuid)
 	return NULL;
 }
 
+/* Takes back an orphan, or is the first table of a new volume. */
+static void adopt(struct sextant_volume *volume, struct dm_target *ti, struct mapped_device *md)
+{
+	spin_lock(&volume->lock);
+	volume->device = disk_devt(dm_disk(md));
+	volume->table_sectors = ti->len;
+	volume->unattached_jiffies = jiffies;
+	if (volume->orphan_stop && volume->state == SEXTANT_VOLUME_STOPPING)
+		volume->state = SEXTANT_VOLUME_RUNNING;
+	volume->orphan_stop = false;
+	spin_unlock(&volume->lock);
+	strscpy(volume->device_name, dm_device_name(md), sizeof(volume->device_name));
+}
+
 /**
  * sextant_volume_claim() - a table names a volume
  * @uuid: of the volume
@@ -161,42 +175,45 @@ static struct sextant_volume *find_locked(const u8 *uuid)
  * Finds the volume or makes it. A reload names it twice for a while; an orphan
  * that drains is taken back.
  *
- * Context: may sleep (ctr). Return: the volume, claimed; -EBUSY when another
- * device has it, -ENOMEM.
+ * Context: may sleep (ctr). The new volume is made before volumes_mutex is
+ * taken: making it may load a cipher's module or reclaim memory, and what that
+ * waits for may need volumes_mutex.
+ *
+ * Return: the volume, claimed; -EBUSY when another device has it, -ENOMEM.
  */
 struct sextant_volume *sextant_volume_claim(const u8 *uuid, struct dm_target *ti)
 {
 	struct mapped_device *md = dm_table_get_md(ti->table);
-	dev_t device = disk_devt(dm_disk(md));
-	struct sextant_volume *volume;
+	struct sextant_volume *volume, *made = NULL;
 
+	volume = sextant_volume_find(uuid);
+	if (volume) {
+		sextant_volume_put(volume);
+	} else {
+		made = volume_make(uuid);
+		if (IS_ERR(made))
+			return made;
+	}
 	mutex_lock(&volumes_mutex);
 	volume = find_locked(uuid);
-	if (volume && volume->users && volume->device != device) {
+	if (volume && volume->users && volume->device != disk_devt(dm_disk(md))) {
 		volume = ERR_PTR(-EBUSY);
-		goto unlock;
+	} else if (!volume && !made) {
+		volume = ERR_PTR(-EAGAIN);	/* it was drained and freed just now */
+	} else {
+		if (!volume) {
+			volume = made;
+			made = NULL;
+			list_add_tail(&volume->link, &volumes);
+			queue_delayed_work(sextant_lifecycle_wq, &volume->tick_work,
+					   msecs_to_jiffies(SEXTANT_TICK_MS));
+		}
+		if (!volume->users++)
+			adopt(volume, ti, md);
 	}
-	if (!volume) {
-		volume = volume_make(uuid);
-		if (IS_ERR(volume))
-			goto unlock;
-		list_add_tail(&volume->link, &volumes);
-		queue_delayed_work(sextant_lifecycle_wq, &volume->tick_work,
-				   msecs_to_jiffies(SEXTANT_TICK_MS));
-	}
-	if (!volume->users++) {
-		spin_lock(&volume->lock);
-		volume->device = device;
-		volume->table_sectors = ti->len;
-		volume->unattached_jiffies = jiffies;
-		if (volume->orphan_stop && volume->state == SEXTANT_VOLUME_STOPPING)
-			volume->state = SEXTANT_VOLUME_RUNNING;
-		volume->orphan_stop = false;
-		spin_unlock(&volume->lock);
-		strscpy(volume->device_name, dm_device_name(md), sizeof(volume->device_name));
-	}
-unlock:
 	mutex_unlock(&volumes_mutex);
+	if (made)
+		sextant_volume_put(made);
 	return volume;
 }
 
