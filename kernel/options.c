@@ -19,6 +19,7 @@ enum option {
 	OPTION_ATTACH_TIMEOUT,
 	OPTION_READ_TIMEOUT,
 	OPTION_PEER_QUEUE,
+	OPTION_READ_VERIFY,
 	OPTIONS,
 };
 
@@ -29,6 +30,7 @@ static const char * const names[OPTIONS] = {
 	[OPTION_ATTACH_TIMEOUT]	= "attach_timeout=",
 	[OPTION_READ_TIMEOUT]	= "read_timeout=",
 	[OPTION_PEER_QUEUE]	= "peer_queue=",
+	[OPTION_READ_VERIFY]	= "read_verify=",
 };
 
 static u64 default_dirty_bytes(void)
@@ -96,6 +98,11 @@ static int parse_value(struct dm_target *ti, struct sextant_options *options, en
 			return refuse(ti, "peer_queue must be bytes, 1048576 to 1073741824");
 		options->peer_queue_bytes = number;
 		return 0;
+	case OPTION_READ_VERIFY:
+		if (!parse_u64(value, 0, 2, &number))
+			return refuse(ti, "read_verify must be 0, 1 or 2");
+		options->read_verify = number;
+		return 0;
 	default:
 		return refuse(ti, "Unknown option");
 	}
@@ -118,7 +125,7 @@ static int parse_one(struct dm_target *ti, struct sextant_options *options, cons
 		*seen |= BIT(option);
 		return parse_value(ti, options, option, argument + length);
 	}
-	return refuse(ti, "Unknown option: writethrough, no_quorum=, max_dirty=, attach_timeout=, read_timeout= and peer_queue= are known");
+	return refuse(ti, "Unknown option: writethrough, no_quorum=, max_dirty=, attach_timeout=, read_timeout=, peer_queue= and read_verify= are known");
 }
 
 /**

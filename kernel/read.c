@@ -14,6 +14,8 @@
 #include "trace.h"
 
 #define READS_RESERVED		2
+/* One read in so many is checked for freshness, whatever read_verify says. */
+#define SAMPLE_INTERVAL		100
 #define READ_PAGES_RESERVED	(READS_RESERVED * SEXTANT_RECORD_BLOCKS_MAX)
 
 static void *crypt_pool_alloc(gfp_t gfp, void *keys)
@@ -145,7 +147,7 @@ static void read_aim(struct sextant_read *read)
 	read->tail_lsn = pg ? pg->durable_lsn : 0;
 	read->tail_epoch = pg ? pg->durable_epoch : 0;
 	read->confirming = false;
-	read->never_mask = 0;
+	read->agreed_mask = 0;
 	list_move_tail(&read->link, &volume->reads);
 }
 
@@ -191,6 +193,19 @@ static int choose_peer(struct sextant_volume *volume, u8 exclude)
 	return best;
 }
 
+/* A sample that nobody else can confirm now is let pass: it was not asked for. */
+static bool sample_given_up(struct sextant_read *read)
+{
+	if (!read->confirming || !read->sampled)
+		return false;
+	read->sampled = false;
+	if (sextant_read_agreement(read) > 1)
+		return false;
+	read->status = SEXTANT_ST_OK;
+	queue_work(read->volume->read_wq, &read->work);
+	return true;
+}
+
 /*
  * Nobody can be asked now. If every peer there is has given a bad answer, no
  * wait will mend that; else the tick, a connection or the lease tries again.
@@ -203,7 +218,7 @@ static void read_give_way(struct sextant_read *read)
 		sextant_read_end_later(read, BLK_STS_IOERR);
 	else if (volume->requeue)
 		sextant_read_end_later(read, BLK_STS_DM_REQUEUE);
-	else
+	else if (!sample_given_up(read))
 		read->state = SEXTANT_READ_PARKED;
 }
 
@@ -225,7 +240,7 @@ static void read_route(struct sextant_read *read)
 		queue_work(volume->read_wq, &read->work);
 		return;
 	}
-	peer = choose_peer(volume, read->bad_mask | read->slow_mask | read->never_mask);
+	peer = choose_peer(volume, read->bad_mask | read->slow_mask | read->agreed_mask);
 	if (peer < 0) {
 		read_give_way(read);
 		return;
@@ -262,6 +277,40 @@ void sextant_read_resend(struct sextant_read *read)
 void sextant_read_direct(struct sextant_read *read)
 {
 	spin_lock(&read->volume->lock);
+	read_route(read);
+	spin_unlock(&read->volume->lock);
+}
+
+/**
+ * sextant_read_confirm() - ask others whether the answer is the newest there is
+ * @read: owned by the caller, with a verified answer
+ *
+ * Context: no locks.
+ */
+void sextant_read_confirm(struct sextant_read *read)
+{
+	spin_lock(&read->volume->lock);
+	read->answerer = read->peer;
+	read->agreed_mask = 1u << read->peer;
+	read->slow_mask = 0;
+	read->confirming = true;
+	read_route(read);
+	spin_unlock(&read->volume->lock);
+}
+
+/**
+ * sextant_read_ask_only() - another peer claims a newer version: let it show it
+ * @read: owned by the caller
+ * @peer: who claims; the others are not asked until it has answered
+ *
+ * Context: no locks.
+ */
+void sextant_read_ask_only(struct sextant_read *read, u32 peer)
+{
+	spin_lock(&read->volume->lock);
+	read->confirming = false;
+	read->agreed_mask = 0;
+	read->slow_mask = ~(1u << peer);
 	read_route(read);
 	spin_unlock(&read->volume->lock);
 }
@@ -436,6 +485,7 @@ static bool read_start(struct sextant_volume *volume, struct sextant_io *io)
 		return false;
 	spin_lock(&volume->lock);
 	volume->reads_count++;
+	read->sampled = ++volume->reads_started % SAMPLE_INTERVAL == 0;
 	read_aim(read);
 	read_route(read);
 	trace_sextant_read(volume, read);

@@ -44,14 +44,15 @@ struct sextant_read {
 	unsigned long deadline_jiffies;
 	u8 bad_mask;				/* peers whose answer is no good, for ever */
 	u8 slow_mask;				/* refused, timed out or cut off; this round */
-	bool confirming;			/* asking others about "never written" */
-	u8 never_mask;				/* who said so */
+	bool sampled;				/* one of the few whose freshness is checked */
+	bool confirming;			/* asking others whether the answer is the newest */
+	u8 agreed_mask;				/* who says so, the answerer among them */
 	u32 status;				/* of the answer */
 
 	struct sextant_record *hits[SEXTANT_RECORD_BLOCKS_MAX];	/* undurable ones, referenced */
 	struct page *pages[SEXTANT_RECORD_BLOCKS_MAX];		/* bounce pages */
 	struct sextant_wire_block blocks[SEXTANT_RECORD_BLOCKS_MAX];
-	u8 confirm_kinds[SEXTANT_RECORD_BLOCKS_MAX];
+	u64 confirm_lsns[SEXTANT_RECORD_BLOCKS_MAX];	/* 0: never written */
 };
 
 /* read.c */
@@ -68,9 +69,12 @@ void sextant_reads_fail(struct sextant_volume *volume, blk_status_t status, bool
 void sextant_reads_of_broken(struct sextant_connection *connection);
 struct sextant_read *sextant_read_take(struct sextant_connection *connection, u64 cookie);
 void sextant_read_finish(struct sextant_read *read, blk_status_t status);
+void sextant_read_confirm(struct sextant_read *read);
+void sextant_read_ask_only(struct sextant_read *read, u32 peer);
 bool sextant_read_misses(const struct sextant_read *read);
 
 /* read_verify.c */
+u32 sextant_read_agreement(const struct sextant_read *read);
 void sextant_read_work(struct work_struct *work);
 void sextant_bio_copy(struct bio *bio, struct page **pages, bool to_bio);
 

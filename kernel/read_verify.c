@@ -85,6 +85,8 @@ static int open_answer(struct sextant_read *read, struct sextant_crypt *crypt, u
 	u32 extent_blocks = le32_to_cpu(answer->extent_blocks);
 
 	if (answer->kind == SEXTANT_BLOCK_NEVER) {
+		if (answer->lsn)
+			return -EBADMSG;
 		memset(page_address(read->pages[i]), 0, SEXTANT_BLOCK_BYTES);
 		return 0;
 	}
@@ -116,8 +118,6 @@ static void count_fault(struct sextant_read *read, u32 peer, u64 block, int erro
 	sextant_event(volume, SEXTANT_EVENT_PEER_FAULT, peer);
 	spin_unlock(&volume->lock);
 	read->bad_mask |= 1u << peer;
-	read->confirming = false;
-	read->never_mask = 0;
 }
 
 /* The peer would not answer: for now, or because what it has is damaged. */
@@ -140,24 +140,54 @@ static void take_refusal(struct sextant_read *read)
 	sextant_read_resend(read);
 }
 
+/**
+ * sextant_read_agreement() - how many peers must agree that an answer is the newest
+ * @read: with an answer
+ *
+ * "Never written" has no seal to prove it, so a read quorum must say so.
+ *
+ * Return: a number of peers; 1: the one that answered is enough.
+ */
+u32 sextant_read_agreement(const struct sextant_read *read)
+{
+	u32 verify = read->volume->options.read_verify;
+	u32 i;
+
+	if (verify)
+		return SEXTANT_READ_QUORUM + verify;
+	if (read->sampled)
+		return SEXTANT_READ_QUORUM;
+	for (i = 0; i < read->count; i++)
+		if (!read->hits[i] && read->blocks[i].kind == SEXTANT_BLOCK_NEVER)
+			return SEXTANT_READ_QUORUM;
+	return 1;
+}
+
 /*
- * One more peer about blocks that another says were never written. True when
- * three agree; false when the read was sent on.
+ * What one more peer says of the versions. Both it and the answerer claimed to
+ * be complete up to the read point, so whoever has the older version is wrong:
+ * at once if that is the one asked now, since the answer has been verified; a
+ * newer one must be shown first. True when enough agree; false: sent on.
  */
 static bool take_confirmation(struct sextant_read *read)
 {
 	u32 i;
 
 	for (i = 0; i < read->count; i++) {
-		if (read->hits[i] || read->blocks[i].kind != SEXTANT_BLOCK_NEVER ||
-		    read->confirm_kinds[i] == SEXTANT_BLOCK_NEVER)
+		u64 lsn = le64_to_cpu(read->blocks[i].lsn);
+
+		if (read->hits[i] || read->confirm_lsns[i] == lsn)
 			continue;
-		count_fault(read, read->answerer, read->block + i, -ENODATA);
+		if (read->confirm_lsns[i] > lsn) {
+			sextant_read_ask_only(read, read->peer);
+			return false;
+		}
+		count_fault(read, read->peer, read->block + i, -ESTALE);
 		sextant_read_direct(read);
 		return false;
 	}
-	read->never_mask |= 1u << read->peer;
-	if (hweight8(read->never_mask) >= SEXTANT_READ_QUORUM)
+	read->agreed_mask |= 1u << read->peer;
+	if (hweight8(read->agreed_mask) >= sextant_read_agreement(read))
 		return true;
 	sextant_read_direct(read);
 	return false;
@@ -166,7 +196,6 @@ static bool take_confirmation(struct sextant_read *read)
 /* Opens what the peer answered. True when the read can end; false: sent on. */
 static bool take_answers(struct sextant_read *read, struct sextant_crypt *crypt)
 {
-	bool never = false;
 	u32 i;
 
 	for (i = 0; i < read->count; i++) {
@@ -177,17 +206,15 @@ static bool take_answers(struct sextant_read *read, struct sextant_crypt *crypt)
 		r = open_answer(read, crypt, i);
 		if (r) {
 			count_fault(read, read->peer, read->block + i, r);
+			read->confirming = false;
+			read->agreed_mask = 0;
 			sextant_read_direct(read);
 			return false;
 		}
-		never |= read->blocks[i].kind == SEXTANT_BLOCK_NEVER;
 	}
-	if (!never)
+	if (sextant_read_agreement(read) == 1)
 		return true;
-	read->answerer = read->peer;
-	read->never_mask = 1u << read->peer;
-	read->confirming = true;
-	sextant_read_direct(read);
+	sextant_read_confirm(read);
 	return false;
 }
 
@@ -218,6 +245,12 @@ static void complete_read(struct sextant_read *read, struct sextant_crypt *crypt
 	}
 }
 
+/* Was this a sample that nobody could confirm? Then the answer stands. */
+static bool given_up(const struct sextant_read *read)
+{
+	return read->confirming && sextant_read_agreement(read) == 1;
+}
+
 /**
  * sextant_read_work() - the next step of a read that has an answer, or an end
  * @work: of a struct sextant_read, owned by this work
@@ -241,7 +274,7 @@ void sextant_read_work(struct work_struct *work)
 		return;
 	}
 	crypt = mempool_alloc(&volume->crypt_pool, GFP_NOIO);
-	if (sextant_read_misses(read))
+	if (sextant_read_misses(read) && !given_up(read))
 		ready = read->confirming ? take_confirmation(read) : take_answers(read, crypt);
 	if (ready)
 		complete_read(read, crypt);

@@ -161,6 +161,12 @@ static bool read_reply_fits(const struct sextant_read *read, u32 meta_bytes, u32
 	return data_bytes == (read->confirming ? 0 : data * SEXTANT_BLOCK_BYTES);
 }
 
+/* The version that a peer names; a damaged one is there, but says nothing of its LSN. */
+static u64 confirmed_lsn(const struct sextant_wire_block *block)
+{
+	return block->kind == SEXTANT_BLOCK_NEVER ? 0 : le64_to_cpu(block->lsn);
+}
+
 /* The answer goes into the read's own pages; its worker looks at it. */
 static int take_answer(struct sextant_connection *connection, struct sextant_read *read)
 {
@@ -170,7 +176,7 @@ static int take_answer(struct sextant_connection *connection, struct sextant_rea
 	read->status = le32_to_cpu(reply->status);
 	for (i = 0; read->status == SEXTANT_ST_OK && i < read->count; i++) {
 		if (read->confirming) {
-			read->confirm_kinds[i] = reply->blocks[i].kind;
+			read->confirm_lsns[i] = confirmed_lsn(&reply->blocks[i]);
 			continue;
 		}
 		read->blocks[i] = reply->blocks[i];

@@ -140,7 +140,7 @@ TRACE_EVENT(sextant_read,
 		  __entry->state, __entry->read_point_lsn)
 );
 
-/* error: -ETIMEDOUT, -EAGAIN (refused), -EIO (damaged), -EBADMSG (does not verify), -ENODATA */
+/* error: -ETIMEDOUT, -EAGAIN (refused), -EIO (damaged), -EBADMSG (does not verify), -ESTALE (an old version) */
 TRACE_EVENT(sextant_fault,
 	TP_PROTO(const struct sextant_volume *volume, u32 peer, u64 block, int error),
 	TP_ARGS(volume, peer, block, error),

@@ -45,6 +45,7 @@ struct sextant_options {
 	u32 no_quorum_s;			/* 0: wait */
 	u32 attach_timeout_s;
 	u32 read_timeout_ms;
+	u32 read_verify;			/* peers beyond a read quorum that must agree */
 	u64 max_dirty_bytes;
 	u64 peer_queue_bytes;
 };
@@ -144,6 +145,7 @@ struct sextant_volume {
 	struct list_head reads;			/* in flight, by read point; volume->lock */
 	u32 reads_count;
 	u64 read_cookie;
+	u64 reads_started;
 	u64 blocks_read;
 	u64 blocks_written;
 	u64 read_faults;
