@@ -204,11 +204,11 @@ void loop_stop(void)
 	loop.stopped = true;
 }
 
-int loop_drain(const u32 *pending)
+int loop_drain(u32 (*pending)(void))
 {
 	int rc = 0;
 
-	while (*pending && !rc)
+	while (pending() && !rc)
 		rc = run_round();
 	return rc;
 }

@@ -64,9 +64,9 @@ int loop_run(void);
 void loop_stop(void);
 
 /*
- * Runs until *pending is 0 and no longer; for the start and the stop, when
- * operations must finish and nothing else is to happen.
+ * Runs until pending() gives 0 and no longer; for the stop, when operations
+ * must finish.
  */
-int loop_drain(const u32 *pending);
+int loop_drain(u32 (*pending)(void));
 
 #endif
