@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
+# shellcheck disable=SC2154  # vm_... are lib.sh's
 # What the tests of the data path share; sourced after lib.sh.
 #
 #   data_volume NAME [SIZE]        create it and attach it, or bail
@@ -17,7 +18,7 @@
 
 data_dir=/run/sextant-data
 mkdir -p "$data_dir"
-data_blocks=$vm_tree/selftests/vm/data-blocks.py
+PATH=$vm_tree/selftests/vm:$PATH	# data-blocks.py, data-store.py
 
 data_create() { # NAME [SIZE]
 	local said
@@ -97,8 +98,8 @@ data_job_ok() { [ "$(cat "$1.status" 2>/dev/null)" = 0 ]; }
 data_job_output() { tail -n 15 "$1.out"; }
 
 data_fio_quiet() { # ARG...: fio's exit status, and what it says on failure
-	timeout 150 fio --name=job --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 \
-		--do_verify=1 --group_reporting --randseed=7 --output-format=terse "$@"
+	(cd "$data_dir" && timeout 150 fio --name=job --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 \
+		--do_verify=1 --group_reporting --randseed=7 --output-format=terse "$@")
 }
 
 data_fio() { # DESCRIPTION ARG...
@@ -115,8 +116,8 @@ data_zeros() { # DEVICE OFFSET LENGTH (both in KiB, whole blocks): reads as zero
 data_teardown() {
 	local pid
 	for pid in "$data_dir"/job*.pid; do
-		[ -e "$pid" ] && [ ! -s "${pid%.pid}.status" ] || continue
-		pkill -KILL -P "$(cat "$pid")"
+		[ -e "$pid" ] || continue
+		[ -s "${pid%.pid}.status" ] || pkill -KILL -P "$(cat "$pid")"
 	done
 	vm_teardown
 	rm -rf "$data_dir"
