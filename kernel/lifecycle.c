@@ -313,12 +313,29 @@ int sextant_volume_start(struct sextant_volume *volume, u64 vdl, u32 epoch)
 	return 0;
 }
 
-/* Takes the options of the table that is now live. */
-void sextant_volume_set_options(struct sextant_volume *volume, const struct sextant_options *options)
+/**
+ * sextant_volume_use_table() - a table becomes live
+ * @volume: that it names
+ * @options: of the table
+ * @sectors: its length
+ *
+ * Return: 0, or -ERANGE when the table is longer than the volume that runs.
+ */
+int sextant_volume_use_table(struct sextant_volume *volume, const struct sextant_options *options,
+			     sector_t sectors)
 {
+	int r = 0;
+
 	spin_lock(&volume->lock);
-	volume->options = *options;
+	if (running(volume) &&
+	    sectors > volume->size_blocks << (SEXTANT_BLOCK_SHIFT - SECTOR_SHIFT)) {
+		r = -ERANGE;
+	} else {
+		volume->options = *options;
+		volume->table_sectors = sectors;
+	}
 	spin_unlock(&volume->lock);
+	return r;
 }
 
 /**

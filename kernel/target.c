@@ -172,13 +172,12 @@ static void sextant_presuspend_undo(struct dm_target *ti)
 	sextant_volume_resume(target->volume);
 }
 
-/* The table is live from here: its options are the volume's. */
+/* The table is live from here: its options and its length are the volume's. */
 static int sextant_preresume(struct dm_target *ti)
 {
 	struct sextant_table_target *target = ti->private;
 
-	sextant_volume_set_options(target->volume, &target->options);
-	return 0;
+	return sextant_volume_use_table(target->volume, &target->options, ti->len);
 }
 
 static void sextant_resume(struct dm_target *ti)

@@ -200,7 +200,8 @@ void sextant_volume_fence(struct sextant_volume *volume, u32 epoch, const char *
 void sextant_volume_stop(struct sextant_volume *volume);
 void sextant_volume_discard(struct sextant_volume *volume);
 void sextant_volume_drained(struct sextant_volume *volume);
-void sextant_volume_set_options(struct sextant_volume *volume, const struct sextant_options *options);
+int sextant_volume_use_table(struct sextant_volume *volume, const struct sextant_options *options,
+			     sector_t sectors);
 void sextant_volume_suspend_noflush(struct sextant_volume *volume);
 void sextant_volume_resume(struct sextant_volume *volume);
 void sextant_lifecycle_init(struct sextant_volume *volume);
