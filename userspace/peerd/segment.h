@@ -160,6 +160,18 @@ int segment_add(struct segment *segment, const struct sextant_wire_record *recor
 		const struct sextant_wire_seal *seals, const struct segment_place *place);
 
 /**
+ * segment_add_scanned() - a record was found by a scan of the log
+ *
+ * As segment_add(), but a place found later replaces an earlier one: a record
+ * is written again only because the first was damaged. After the scan,
+ * segment_truncate() with the table in force drops what was dead before it.
+ *
+ * Return: 0; -EEXIST: it is in the base by now; -EINVAL; -ENOMEM.
+ */
+int segment_add_scanned(struct segment *segment, const struct sextant_wire_record *record,
+			const struct sextant_wire_seal *seals, const struct segment_place *place);
+
+/**
  * segment_check() - what segment_add() would say, before the record is written
  *
  * Return: 0 (write it), -EEXIST or -EINVAL.
@@ -420,7 +432,9 @@ struct segment_span {
  * @limit: as there
  * @span: filled
  *
- * Blocks in no span are superseded at the limit. Looks at 4096 blocks at most.
+ * Blocks in no span are superseded at the limit. A span may hold blocks that are
+ * superseded all the same (of versions already pruned): the base takes records
+ * in order, so that the newest stays. Looks at 4096 blocks at most.
  *
  * Return: false when from_block lies behind the record's last.
  */
@@ -442,7 +456,9 @@ void segment_coalesced(struct segment *segment, const struct segment_tail *limit
  * @upto_lsn: the floor from now on
  *
  * Drops the records up to there and the damage. Versions above it stay.
+ *
+ * Return: 0, or -ENOMEM: the caller ends, the segment is not to be used.
  */
-void segment_base_pulled(struct segment *segment, const struct segment_tail *tail, u64 upto_lsn);
+int segment_base_pulled(struct segment *segment, const struct segment_tail *tail, u64 upto_lsn);
 
 #endif
