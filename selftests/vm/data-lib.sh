@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154  # vm_... are lib.sh's
 # What the tests of the data path share; sourced after lib.sh.
 #
+#   data_up_near AZ                vm_up, with this host in that AZ: it reads there first
 #   data_volume NAME [SIZE]        create it and attach it, or bail
 #   data_attach, data_detach NAME  bail when that fails
 #   data_state, data_mode NAME     fields of the status line ...
@@ -19,6 +20,14 @@
 data_dir=/run/sextant-data
 mkdir -p "$data_dir"
 PATH=$vm_tree/selftests/vm:$PATH	# data-blocks.py, data-store.py
+
+data_up_near() { # AZ
+	vm_load_module || bail "the module cannot be loaded: $(dmesg | tail -n 3)"
+	vm_mount_store || bail "the store's disk cannot be made or mounted"
+	vm_cluster_up || bail "the six peers do not start"
+	sed -i "s/^\[control\]\$/&\naz = $1/" "$SEXTANT_CONFIG"
+	vm_daemon_start || bail "sextantd does not start"
+}
 
 data_create() { # NAME [SIZE]
 	local said
@@ -47,6 +56,7 @@ data_volume() {
 	data_attach "$1"
 }
 
+data_uuid() { dmsetup table "$1" | cut -d' ' -f4; }
 data_words() { dmsetup status "$1"; }
 data_state() { data_words "$1" | cut -d' ' -f4; }
 data_mode() { data_words "$1" | cut -d' ' -f5; }
