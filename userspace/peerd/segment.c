@@ -250,7 +250,8 @@ void records_drop_upto(struct segment *segment, u64 lsn)
 		struct segment_record *next = record_next(segment, record_lsn(record),
 							  record_epoch(record));
 
-		record_drop(segment, record);
+		if (record->last_lsn <= lsn)
+			record_drop(segment, record);
 		record = next;
 	}
 }

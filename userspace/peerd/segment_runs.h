@@ -25,7 +25,7 @@ void ranges_heal(struct segment *segment, u64 upto_lsn);
 /** ranges_truncate() - nothing is lost where a table has only newer epochs. */
 void ranges_truncate(struct segment *segment, const struct sextant_table *table);
 
-/** records_drop_upto() - drops the records that start at or below an LSN. */
+/** records_drop_upto() - drops the records that end at or below an LSN. */
 void records_drop_upto(struct segment *segment, u64 lsn);
 
 #endif
