@@ -48,6 +48,7 @@ static int parse(int argc, char **argv, const char *command, bool watchable,
 	int option;
 
 	memset(parsed, 0, sizeof(*parsed));
+	argv[0] = (char *)"sextant";	/* what getopt's own messages begin with */
 	optind = 0;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == '?') {

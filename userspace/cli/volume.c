@@ -108,6 +108,7 @@ static int parse(int argc, char **argv, const struct option *options, const char
 {
 	int option, code;
 
+	argv[0] = (char *)"sextant";	/* what getopt's own messages begin with */
 	optind = 0;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == '?') {

@@ -119,8 +119,12 @@ int locate_volume(const struct control_config *config, const char *name_or_uuid,
 		return report_fail(report, SEXTANT_CODE_USAGE,
 				   "%u volumes are named '%s': give the UUID ('sextant list' shows it)",
 				   matches, name_or_uuid);
+	if (!open)
+		return report_fail(report, SEXTANT_CODE_NO_QUORUM,
+				   "none of the %u configured peers can be reached (%s): start them or mend the network",
+				   config->peer_count, why);
 	if (open < config->peer_count)
-		return report_fail(report, open ? SEXTANT_CODE_NOT_FOUND : SEXTANT_CODE_NO_QUORUM,
+		return report_fail(report, SEXTANT_CODE_NOT_FOUND,
 				   "no volume '%s' on the %u of %u peers that answer (%s)",
 				   name_or_uuid, open, config->peer_count, why);
 	return report_fail(report, SEXTANT_CODE_NOT_FOUND,

@@ -201,21 +201,42 @@ bool panel_is_voter(const struct panel *panel, u32 index, const struct sextant_m
 		       manifest->peers[index].incarnation, SEXTANT_UUID_BYTES);
 }
 
+static const char *complaint(const struct panel_peer *peer)
+{
+	return peer->link.error[0] ? peer->link.error : "is not connected";
+}
+
+/* Has a peer before this one the same complaint, so that it was named there? */
+static bool named_before(const struct panel *panel, u32 index)
+{
+	u32 i;
+
+	for (i = 0; i < index; i++)
+		if (panel->peers[i].link.fd < 0 &&
+		    !strcmp(complaint(&panel->peers[i]), complaint(&panel->peers[index])))
+			return true;
+	return false;
+}
+
 void panel_complaints(const struct panel *panel, char *text, size_t bytes)
 {
 	size_t length = 0;
-	u32 i;
+	u32 i, j;
 
 	text[0] = '\0';
-	for (i = 0; i < panel->count; i++) {
-		const struct panel_peer *peer = &panel->peers[i];
-
-		if (peer->link.fd >= 0 || length >= bytes)
+	for (i = 0; i < panel->count && length < bytes; i++) {
+		if (panel->peers[i].link.fd >= 0 || named_before(panel, i))
 			continue;
-		length += (size_t)snprintf(text + length, bytes - length, "%s%s %s",
-					   length ? "; " : "", peer->name,
-					   peer->link.error[0] ? peer->link.error :
-					   "is not connected");
+		length += (size_t)snprintf(text + length, bytes - length, "%s%s",
+					   length ? "; " : "", panel->peers[i].name);
+		for (j = i + 1; j < panel->count && length < bytes; j++)
+			if (panel->peers[j].link.fd < 0 &&
+			    !strcmp(complaint(&panel->peers[i]), complaint(&panel->peers[j])))
+				length += (size_t)snprintf(text + length, bytes - length, ", %s",
+							   panel->peers[j].name);
+		if (length < bytes)
+			length += (size_t)snprintf(text + length, bytes - length, ": %s",
+						   complaint(&panel->peers[i]));
 	}
 	if (!length)
 		snprintf(text, bytes, "their stores are not the ones that the manifest names");

@@ -61,7 +61,7 @@ struct panel_peer *panel_newest(struct panel *panel, const u8 *volume);
 /* Is peer `index` of a volume's panel the store that its manifest names? */
 bool panel_is_voter(const struct panel *panel, u32 index, const struct sextant_manifest *manifest);
 
-/* "az1a cannot be connected to: Connection refused; az2b ...": of those not connected. */
+/* "az1a, az1b: cannot be connected to: Connection refused; az2b: ...": of the unconnected. */
 void panel_complaints(const struct panel *panel, char *text, size_t bytes);
 
 #endif

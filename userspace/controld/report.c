@@ -43,7 +43,8 @@ void report_end(struct report *report, json_t *result)
 	json_t *answer;
 
 	if (report->code) {
-		sextant_log(SEXTANT_LOG_WARNING, "%s", report->error);
+		sextant_log(report->code == SEXTANT_CODE_USAGE ? SEXTANT_LOG_INFO :
+			    SEXTANT_LOG_WARNING, "%s", report->error);
 		json_decref(result);
 		answer = json_pack("{s:b, s:i, s:s}", "ok", 0, "code", report->code, "error",
 				   report->error);
