@@ -15,6 +15,7 @@
                                 sealed bytes, and every CRC is mended
   places FOLDER COUNT SEED      COUNT places, "FILE OFFSET", anywhere in what was written
   sample FOLDER BLOCK           16 bytes of the sealed block, in hex
+  find HEX FILE...              names the files with these bytes; status 1: none has them
   check FOLDER                  reads all of it; prints "batches B records R base E bad N"
 
 FOLDER is STORE/UUID. The format: Documentation/peer-store.rst.
@@ -300,6 +301,21 @@ def places(folder, count, seed):
         print(path, offset + rng.randrange(length))
 
 
+def find_bytes(wanted, paths):
+    found = []
+    for path in paths:
+        with open(path, "rb") as file:
+            before = b""
+            while data := file.read(4 << 20):
+                if wanted in before + data:
+                    found.append(path)
+                    break
+                before = data[-len(wanted):]
+    for path in found:
+        print(path)
+    return found
+
+
 def check(folder):
     batches = records = entries = bad = 0
     for pg in pgs_of(folder)[1]:
@@ -337,6 +353,8 @@ def main():
         places(args[0], int(args[1]), int(args[2]))
     elif verb == "sample":
         print(content(need(args[0], int(args[1])))[5][1000:1016].hex())
+    elif verb == "find":
+        sys.exit(0 if find_bytes(bytes.fromhex(args[0]), args[1:]) else 1)
     elif verb == "check":
         check(args[0])
     else:
