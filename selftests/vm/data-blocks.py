@@ -9,9 +9,9 @@ elsewhere, verified later.
       durable: every second thread writes with O_DSYNC (FUA), the others write up
       to eight blocks and then fdatasync (FLUSH). Exit status 1 at the first error.
       --ordered: one thread, one write at a time, numbered in the order written.
-  verify DEVICE JOURNAL [--prefix]
+  verify DEVICE JOURNAL [--acknowledged JOURNAL] [--prefix]
       Every block has a content that was written to it, the newest acknowledged
-      one or a later one. --prefix (after --ordered): and the whole is what it
+      one or a later one; --acknowledged: by that earlier copy. --prefix (after --ordered): and the whole is what it
       was after some write, nothing later, nothing missing.
   count JOURNAL       prints how many writes have been acknowledged
   fill DEVICE FIRST COUNT NUMBER     writes COUNT blocks from FIRST on, and fsyncs
@@ -136,6 +136,8 @@ def read_journal(path):
 
 def verify(args):
     attempts, done = read_journal(args.journal)
+    if args.acknowledged:
+        done = read_journal(args.acknowledged)[1]
     device = Device(args.device, os.O_RDONLY)
     allowed, found, bad = {}, {}, []
     for block, number in attempts:
@@ -218,6 +220,7 @@ def main():
     verb.add_argument("device")
     verb.add_argument("journal")
     verb.add_argument("--prefix", action="store_true")
+    verb.add_argument("--acknowledged")
     verb = verbs.add_parser("count")
     verb.add_argument("journal")
     for name in "fill", "expect":
