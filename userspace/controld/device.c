@@ -80,7 +80,6 @@ int device_info(const char *name, struct device_info *info)
 {
 	struct dm_task *task = task_for(DM_DEVICE_INFO, name);
 	struct dm_info found;
-	const char *uuid;
 	int error = 0;
 
 	memset(info, 0, sizeof(*info));
@@ -89,11 +88,9 @@ int device_info(const char *name, struct device_info *info)
 	if (!dm_task_run(task) || !dm_task_get_info(task, &found)) {
 		error = task_errno(task);
 	} else if (found.exists) {
-		uuid = dm_task_get_uuid(task);
 		info->exists = true;
-		info->suspended = found.suspended;
+		info->loaded_only = found.inactive_table && !found.live_table;
 		info->open_count = (u32)found.open_count;
-		info->ours = uuid && !strncmp(uuid, DM_UUID_PREFIX, strlen(DM_UUID_PREFIX));
 	}
 	dm_task_destroy(task);
 	return error == -ENXIO ? 0 : error;

@@ -13,8 +13,7 @@
 
 struct device_info {
 	bool exists;
-	bool suspended;
-	bool ours;			/* its dm UUID is a Sextant volume's */
+	bool loaded_only;		/* a table is loaded, none is live: never resumed */
 	u32 open_count;
 };
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -32,6 +33,7 @@
 struct server {
 	const struct control_config *config;
 	sd_event *event;
+	pid_t pid;
 	int listener;
 	struct kernel_events *kernel_events;
 	struct child *children;
@@ -203,6 +205,9 @@ static void run_child(struct server *server, const struct job *job, int channel)
 {
 	sigset_t none;
 
+	/* A worker without its main process would stand in the way of the next one's. */
+	if (job->serves && (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != server->pid))
+		_exit(1);
 	close_others(job->client, channel);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -515,7 +520,7 @@ static int add_signals(struct server *server)
 
 int server_run(const struct control_config *config)
 {
-	struct server server = { .config = config, .listener = -1 };
+	struct server server = { .config = config, .pid = getpid(), .listener = -1 };
 	int error;
 
 	if (sd_event_default(&server.event) < 0 || add_signals(&server) || open_listener(&server))

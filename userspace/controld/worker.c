@@ -397,6 +397,7 @@ int worker_serve(const struct control_config *config, int channel,
 {
 	struct worker worker = { .config = config, .channel = channel };
 	struct kernel_volume volume;
+	struct device_info device;
 	char said[REPORT_ERROR_BYTES] = "";
 	u32 delay_ms = RETRY_FIRST_MS;
 
@@ -424,6 +425,9 @@ int worker_serve(const struct control_config *config, int channel,
 		wait_retry(&worker, &volume, worker.detach.active ? DETACH_STEP_MS : delay_ms);
 		delay_ms = delay_ms * 2 < RETRY_MAX_MS ? delay_ms * 2 : RETRY_MAX_MS;
 	}
+	/* Made by an attach that a sextantd before us did not finish. */
+	if (!device_info(worker.device, &device) && device.loaded_only)
+		device_resume(worker.device);
 	tell(&worker, "serves", worker.attached.manifest.name);
 	return serve_running(&worker);
 }
