@@ -27,11 +27,24 @@ static inline void sextant_clear_poll_limit(struct queue_limits *limits)
 #endif
 }
 
-/* Before 6.11 device-mapper sets the flag on the queue, after io_hints. */
-static inline void sextant_clear_poll_flag(struct dm_target *ti)
+/*
+ * What a table that becomes live means for the queue and io_hints cannot say:
+ * before 6.11 device-mapper sets the poll flag after io_hints, and from 6.11 on
+ * a reload keeps the write cache that the table before had.
+ */
+static inline void sextant_update_queue(struct dm_target *ti, bool writethrough)
 {
+	struct request_queue *queue = dm_disk(dm_table_get_md(ti->table))->queue;
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
-	blk_queue_flag_clear(QUEUE_FLAG_POLL, dm_disk(dm_table_get_md(ti->table))->queue);
+	blk_queue_flag_clear(QUEUE_FLAG_POLL, queue);
+#else
+	struct queue_limits limits = queue_limits_start_update(queue);
+
+	limits.features &= ~(BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA);
+	if (!writethrough)
+		limits.features |= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA;
+	if (queue_limits_commit_update(queue, &limits))
+		pr_warn_once("sextant: the queue keeps its old write cache mode\n");
 #endif
 }
 

@@ -185,7 +185,7 @@ static void sextant_resume(struct dm_target *ti)
 	struct sextant_table_target *target = ti->private;
 	struct sextant_volume *volume = target->volume;
 
-	sextant_clear_poll_flag(ti);
+	sextant_update_queue(ti, target->options.writethrough);
 	sextant_volume_resume(volume);
 	if (READ_ONCE(volume->state) == SEXTANT_VOLUME_UNATTACHED)
 		sextant_event_now(volume, SEXTANT_EVENT_DEVICE_ADDED);
