@@ -66,6 +66,7 @@ struct connection {
 	struct sextant_ballot ballot;
 	char caller[SEXTANT_NAME_BYTES];
 	void *owner;			/* whatever made the connection */
+	struct acks *acks;		/* WRITER: what is to be acknowledged */
 	struct connection *volume_next;	/* of the same volume */
 
 	/* In. */

@@ -156,6 +156,7 @@ static void server_frame(struct connection *connection, struct frame *frame)
 
 static void server_closed(struct connection *connection)
 {
+	handle_writer_closed(connection);
 	if (connection->volume)
 		volume_leave(connection->volume, connection);
 }

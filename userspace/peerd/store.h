@@ -135,14 +135,13 @@ struct pg {
 	int base_fd, meta_fd, checkpoint_fd;
 	u64 checkpoint_writes;
 	struct checkpoint checkpoint;	/* the durable one */
+	bool base_damaged;		/* no checkpoint holds: the base says nothing */
 	struct base_discard *discards;
 	u32 discard_count;
 	u64 base_changes;		/* counts changes of what lies where */
+	bool repair;			/* repair_block failed its CRC in the base */
+	u64 repair_block;
 	u32 operations;			/* reads and background work that use the files */
-
-	/* What is known of the PG's end elsewhere; for gossip. */
-	struct segment_tail known_tail;
-	u64 checked_lsn;		/* peers confirmed that nothing is missing up to here */
 };
 
 /* store_open.c ------------------------------------------------------------ */
@@ -207,6 +206,10 @@ void log_chunk_made(struct pg *pg, u32 status);
 int base_make(struct pg *pg);
 int base_open(struct pg *pg);
 
+/* Empties base and meta of a PG whose checkpoint is lost; the loss stays on record. */
+int base_reset(struct pg *pg);
+void base_close(struct pg *pg);
+
 /* The entry's bytes, complete. */
 void base_entry_fill(struct base_entry *entry, u32 place, const struct sextant_wire_block *version);
 
@@ -227,6 +230,7 @@ struct checkpoint_write {
 	struct pg *pg;
 	struct checkpoint checkpoint;
 	struct buffer *buffer;
+	u32 size;
 	void (*done)(struct checkpoint_write *write, int result);
 };
 

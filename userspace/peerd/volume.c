@@ -61,6 +61,7 @@ static int volume_start(struct volume *volume)
 
 	volume->pg_count = (u32)pg_count;
 	volume->pgs = memory_get_zeroed(pg_count * sizeof(*volume->pgs));
+	volume->ends = memory_get_zeroed(pg_count * sizeof(*volume->ends));
 	volume->known_vdl = volume->vote.known_vdl;
 	coalesce_init(volume);
 	gossip_init(volume);
@@ -82,6 +83,7 @@ static void volume_free(struct volume *volume)
 			if (volume->pgs[i])
 				store_close(volume->pgs[i]);
 		free(volume->pgs);
+		free(volume->ends);
 		vote_release(&volume->vote);
 	}
 	close(volume->directory_fd);
@@ -422,6 +424,28 @@ void volume_raise_vdl(struct volume *volume, u64 vdl)
 {
 	if (vdl > volume->known_vdl)
 		volume->known_vdl = vdl;
+}
+
+bool volume_tail(struct volume *volume, u32 number, u32 tail_epoch, u64 tail_lsn, u64 upto_lsn)
+{
+	struct segment_tail tail = { .epoch = tail_epoch, .lsn = tail_lsn };
+	struct pg_end *end;
+	struct pg *pg;
+
+	if (number >= volume->pg_count)
+		return false;
+	end = &volume->ends[number];
+	pg = volume->pgs[number];
+	if (tail_lsn > end->tail_lsn) {
+		end->tail_lsn = tail_lsn;
+		end->tail_epoch = tail_epoch;
+	}
+	if (pg ? segment_complete_at(&pg->segment, &tail, upto_lsn) : !tail_lsn) {
+		if (upto_lsn > end->checked_lsn)
+			end->checked_lsn = upto_lsn;
+		return false;
+	}
+	return true;
 }
 
 void volume_writers_check(struct volume *volume)

@@ -15,6 +15,13 @@
 struct pg;
 struct gossip;
 
+/* What is known of a PG's end, here or elsewhere. */
+struct pg_end {
+	u64 tail_lsn;			/* a record that is durable on a write quorum */
+	u32 tail_epoch;
+	u64 checked_lsn;		/* nothing is missing here up to this LSN */
+};
+
 /* A request that must wait until no commit of the volume is under way. */
 struct barrier {
 	struct barrier *next;
@@ -34,7 +41,8 @@ struct volume {
 	struct vote vote;
 
 	u32 pg_count;			/* that the volume has, written to or not */
-	struct pg **pgs;		/* NULL: nothing is known of it */
+	struct pg **pgs;		/* NULL: nothing of it was ever here */
+	struct pg_end *ends;		/* one for each PG */
 
 	u64 known_vdl;
 	u64 mrpl;
@@ -103,6 +111,12 @@ void volume_commit_end(struct volume *volume, u64 bytes);
 
 /* The writer of the accepted table says that all up to here is durable. */
 void volume_raise_vdl(struct volume *volume, u64 vdl);
+
+/*
+ * This is the PG's last record at or below an LSN, by its writer. True when this
+ * store lacks some of the PG up to there. A PG that is not there is ignored.
+ */
+bool volume_tail(struct volume *volume, u32 number, u32 tail_epoch, u64 tail_lsn, u64 upto_lsn);
 
 /* Holds back, or lets go on, the writers: by memory and by the log's bound. */
 void volume_writers_check(struct volume *volume);
