@@ -105,8 +105,7 @@ static int set_volume(struct bringing_up *up)
 	if (kernel_tail_set(kernel, m->volume, attached->tails, attached->tail_count))
 		return fail_kernel(up, "the kernel refuses the tails");
 	for (i = 0; i < SEXTANT_PEERS; i++)
-		if (kernel_peer_set(kernel, m->volume, i, m->peers[i].name, m->peers[i].az,
-				    m->peers[i].incarnation, -1))
+		if (kernel_peer_set(kernel, m, i, -1))
 			return fail_kernel(up, "the kernel refuses a peer");
 	return 0;
 }

@@ -300,17 +300,19 @@ int kernel_tail_set(struct kernel_link *kernel, const u8 *volume,
 	return error;
 }
 
-int kernel_peer_set(struct kernel_link *kernel, const u8 *volume, u32 index, const char *name,
-		    const char *az, const u8 *incarnation, int fd)
+int kernel_peer_set(struct kernel_link *kernel, const struct sextant_manifest *manifest,
+		    u32 index, int fd)
 {
-	struct nl_msg *m = begin(kernel, SEXTANT_CMD_PEER_SET, NLM_F_ACK, volume);
+	const struct sextant_manifest_peer *peer = &manifest->peers[index];
+	bool plain = manifest->transport == SEXTANT_TRANSPORT_PLAIN;
+	struct nl_msg *m = begin(kernel, SEXTANT_CMD_PEER_SET, NLM_F_ACK, manifest->volume);
 	struct nlattr *nest = m ? nla_nest_start(m, SEXTANT_A_PEER) : NULL;
 	int ill = !nest || nla_put_u32(m, SEXTANT_P_INDEX, index) ||
-		  nla_put_string(m, SEXTANT_P_NAME, name) ||
-		  nla_put_string(m, SEXTANT_P_AZ, az) ||
-		  nla_put(m, SEXTANT_P_INCARNATION, SEXTANT_UUID_BYTES, incarnation) ||
+		  nla_put_string(m, SEXTANT_P_NAME, peer->name) ||
+		  nla_put_string(m, SEXTANT_P_AZ, peer->az) ||
+		  nla_put(m, SEXTANT_P_INCARNATION, SEXTANT_UUID_BYTES, peer->incarnation) ||
 		  (fd >= 0 && nla_put_u32(m, SEXTANT_P_SOCKET, (u32)fd)) ||
-		  nla_nest_end(m, nest);
+		  nla_nest_end(m, nest) || (plain && nla_put_flag(m, SEXTANT_A_PLAIN));
 
 	return command(kernel, m, ill);
 }

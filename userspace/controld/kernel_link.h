@@ -8,6 +8,7 @@
 #define SEXTANT_KERNEL_LINK_H
 
 #include "core.h"
+#include "manifest.h"
 #include "sextant.h"
 #include "table.h"
 
@@ -69,9 +70,9 @@ int kernel_table_set(struct kernel_link *kernel, const u8 *volume,
 int kernel_tail_set(struct kernel_link *kernel, const u8 *volume,
 		    const struct sextant_wire_pg_tail *tails, u32 count);
 
-/* fd -1: no socket yet. The descriptor stays the caller's to close. */
-int kernel_peer_set(struct kernel_link *kernel, const u8 *volume, u32 index, const char *name,
-		    const char *az, const u8 *incarnation, int fd);
+/* A peer's slot. fd -1: no socket yet; it stays the caller's to close. */
+int kernel_peer_set(struct kernel_link *kernel, const struct sextant_manifest *manifest,
+		    u32 index, int fd);
 int kernel_start(struct kernel_link *kernel, const u8 *volume, const struct kernel_start *start);
 int kernel_stop(struct kernel_link *kernel, const u8 *volume);
 int kernel_fence(struct kernel_link *kernel, const u8 *volume, u32 epoch, const char *holder);

@@ -19,7 +19,10 @@
 #define DETACH_STEP_MS		100
 #define RETRY_FIRST_MS		500
 #define RETRY_MAX_MS		5000
-#define MAX_DIRTY_MIN		(1u << 20)
+#define MAX_DIRTY_MIN		(128u << 10)	/* as the module has them */
+#define MAX_DIRTY_MAX		(1u << 30)
+#define READ_TIMEOUT_MS_MIN	50
+#define READ_TIMEOUT_MS_MAX	600000
 
 /* What the loop is told to do next. */
 enum verdict { GO_ON, VOLUME_GONE };
@@ -233,18 +236,21 @@ static int take_options(struct worker *worker, json_t *request, struct report *r
 		count++;
 	}
 	if (max_dirty) {
-		if (sextant_size_parse(max_dirty, &bytes) || bytes < MAX_DIRTY_MIN)
+		if (sextant_size_parse(max_dirty, &bytes) || bytes < MAX_DIRTY_MIN ||
+		    bytes > MAX_DIRTY_MAX)
 			return report_fail(report, SEXTANT_CODE_USAGE,
-					   "--max-dirty takes a size of at least 1M, not '%.40s'",
+					   "--max-dirty takes a size from 128K to 1G, not '%.40s'",
 					   max_dirty);
 		length += (size_t)snprintf(words + length, sizeof(words) - length,
 					   " max_dirty=%llu", (unsigned long long)bytes);
 		count++;
 	}
 	if (read_timeout) {
-		if (json_integer_value(read_timeout) < 1 || json_integer_value(read_timeout) > 600000)
+		if (json_integer_value(read_timeout) < READ_TIMEOUT_MS_MIN ||
+		    json_integer_value(read_timeout) > READ_TIMEOUT_MS_MAX)
 			return report_fail(report, SEXTANT_CODE_USAGE,
-					   "--read-timeout takes milliseconds from 1 to 600000");
+					   "--read-timeout takes milliseconds from %u to %u",
+					   READ_TIMEOUT_MS_MIN, READ_TIMEOUT_MS_MAX);
 		snprintf(words + length, sizeof(words) - length, " read_timeout=%lld",
 			 (long long)json_integer_value(read_timeout));
 		count++;

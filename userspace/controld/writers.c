@@ -96,8 +96,7 @@ static void hand_over(struct writers *writers, u32 index)
 	const struct sextant_manifest_peer *peer = &writers->manifest->peers[index];
 	struct writer *writer = &writers->six[index];
 
-	if (kernel_peer_set(writers->kernel, writers->manifest->volume, index, peer->name,
-			    peer->az, peer->incarnation, writer->link.fd)) {
+	if (kernel_peer_set(writers->kernel, writers->manifest, index, writer->link.fd)) {
 		retry_later(writers, index, writers->kernel->error);
 		return;
 	}
