@@ -290,6 +290,42 @@ static void test_every_byte(void)
 	is_u64(unnoticed, 0, "each of %u changed bytes is noticed where it is", size);
 }
 
+/* A header that lies under a CRC that holds: refused, or within its bounds. */
+static void test_lies(void)
+{
+	u32 outside = 0, believed = 0;
+
+	disk_reset();
+	for (u32 run = 0; run < 20000; run++) {
+		struct log_header *header = (struct log_header *)disk.chunks[0];
+		u32 at = draw(2) ? draw(128) : draw(512), size = 2 * BLOCK, data = 0;
+		struct log_cursor cursor;
+		struct log_record record;
+
+		if (run % 100 == 0) {
+			position = (struct log_position){ .next_sequence = 1 };
+			next_lsn = 1;
+			write_batch(3, 2);
+		}
+		disk.chunks[0][at] ^= 1u << draw(8);
+		if (log_header_bytes(header) && log_header_bytes(header) <= size)
+			header->crc = cpu_to_le32(sextant_crc32c(disk.chunks[0] + 4,
+						  log_header_bytes(header) - 4));
+		if (log_parse(header, size, &identity, 0, 0) != LOG_VALID)
+			continue;
+		believed++;
+		log_records(&cursor, header);
+		while (log_records_next(&cursor, &record)) {
+			outside += (const u8 *)(record.seals + record.seal_count) >
+				   disk.chunks[0] + log_header_bytes(header) ||
+				   record.data_offset + record.data_bytes > log_batch_size(header);
+			data += record.data_bytes;
+		}
+		outside += data != le32_to_cpu(header->data_bytes);
+	}
+	ok(!outside && believed, "a header that lies is refused or within its bounds");
+}
+
 static void test_scan_whole(void)
 {
 	struct log_scan scan;
@@ -499,6 +535,7 @@ int main(void)
 	test_round_trip();
 	test_limits();
 	test_every_byte();
+	test_lies();
 	test_scan_whole();
 	test_torn();
 	test_damage();
