@@ -29,7 +29,7 @@ const char cli_help_attach[] =
 	"  --writethrough      every write waits until it is durable on four peers\n"
 	"  --no-quorum WHAT    without a write quorum I/O waits (queue, the default) or\n"
 	"                      fails after so many seconds (error:SECONDS)\n"
-	"  --max-dirty SIZE    at most so much completed and not yet durable, from 1M\n"
+	"  --max-dirty SIZE    at most so much completed and not yet durable, 128K to 1G\n"
 	"                      (default: the lesser of 64M and 2 % of memory)\n"
 	"  --read-timeout MS   after so long a read goes to the next peer (default: see\n"
 	"                      the module's manual)\n"
