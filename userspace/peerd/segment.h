@@ -243,7 +243,8 @@ int segment_damage_record(struct segment *segment, u32 epoch, u64 lsn);
  * @segment: where
  * @low_lsn: their LSNs are above this; the base's tail, if not known better
  * @high_lsn: and not above this; ~0 if not known
- * @epoch: the highest they can have: the accepted ballot's
+ * @epoch: the highest they can have: the accepted ballot's or, if a higher one is
+ *	promised, that less one (COPY brings older epochs than its ballot's)
  *
  * What is in the range and not held is DAMAGED, not ABSENT, until the SCL has
  * reached its end, segment_complete_at() has proved as much, or a new table
