@@ -14,7 +14,7 @@
 #include "netlink.h"
 
 #define LEASE_MS_MIN	200
-#define LEASE_MS_MAX	60000
+#define LEASE_MS_MAX	30000	/* a policy's bounds are 16 bits, signed */
 
 static const struct nla_policy volume_policy[__SEXTANT_A_MAX] = {
 	[SEXTANT_A_VOLUME]	= NLA_POLICY_EXACT_LEN(SEXTANT_UUID_BYTES),

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* VOLUME_GET: what a volume and its peers are doing. */
+#include <linux/device-mapper.h>
+#include <linux/dm-ioctl.h>
+
 #include "connection.h"
 #include "netlink.h"
 #include "record.h"
@@ -104,17 +107,28 @@ static int put_peer(struct sk_buff *skb, const struct volume_snapshot *volume, u
 	return 0;
 }
 
-/* The dm device that the volume stands behind; nothing for an orphan. */
+/*
+ * The dm device that the volume stands behind, by number and by the name it has
+ * now; nothing for an orphan.
+ */
 int sextant_put_device(struct sk_buff *skb, struct sextant_volume *volume)
 {
 	dev_t device = READ_ONCE(volume->device);
+	struct mapped_device *md;
+	char name[DM_NAME_LEN];
+	int r = 0;
 
 	if (!device)
 		return 0;
-	if (nla_put_u32(skb, SEXTANT_A_DEVICE, MAJOR(device) << 20 | MINOR(device)) ||
-	    nla_put_string(skb, SEXTANT_A_DEVICE_NAME, volume->device_name))
+	if (nla_put_u32(skb, SEXTANT_A_DEVICE, MAJOR(device) << 20 | MINOR(device)))
 		return -EMSGSIZE;
-	return 0;
+	md = dm_get_md(device);
+	if (!md)
+		return 0;
+	if (!dm_copy_name_and_uuid(md, name, NULL))
+		r = nla_put_string(skb, SEXTANT_A_DEVICE_NAME, name);
+	dm_put(md);
+	return r;
 }
 
 static int put_volume(struct sk_buff *skb, struct sextant_volume *volume,

@@ -164,7 +164,6 @@ static void adopt(struct sextant_volume *volume, struct dm_target *ti, struct ma
 		volume->state = SEXTANT_VOLUME_RUNNING;
 	volume->orphan_stop = false;
 	spin_unlock(&volume->lock);
-	strscpy(volume->device_name, dm_device_name(md), sizeof(volume->device_name));
 }
 
 /**

@@ -96,7 +96,6 @@ struct sextant_volume {
 	struct kref refs;
 	u32 users;				/* tables that name it; volumes_mutex */
 	dev_t device;				/* 0: an orphan; volumes_mutex */
-	char device_name[128];
 	sector_t table_sectors;
 
 	struct mutex config;

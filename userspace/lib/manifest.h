@@ -23,7 +23,7 @@
  */
 #define SEXTANT_LEASE_MS_DEFAULT		5000
 #define SEXTANT_LEASE_MS_MIN			500
-#define SEXTANT_LEASE_MS_MAX			60000
+#define SEXTANT_LEASE_MS_MAX			30000
 
 enum sextant_transport {
 	SEXTANT_TRANSPORT_TLS	= 1,
