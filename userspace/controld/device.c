@@ -40,7 +40,7 @@ void device_init(void)
 
 static int task_errno(struct dm_task *task)
 {
-	int error = task ? dm_task_get_errno(task) : ENOMEM;
+	int error = dm_task_get_errno(task);
 
 	return error ? -error : -EIO;
 }
@@ -55,7 +55,7 @@ static int run(struct dm_task *task, bool ill, bool with_node)
 	int error = 0;
 
 	if (!task)
-		return -ENOMEM;
+		return -ENODEV;		/* libdevmapper found no driver, and said so */
 	if (ill || (with_node && !dm_task_set_cookie(task, &cookie, 0)) || !dm_task_run(task))
 		error = task_errno(task);
 	if (with_node && cookie)
@@ -84,7 +84,7 @@ int device_info(const char *name, struct device_info *info)
 
 	memset(info, 0, sizeof(*info));
 	if (!task)
-		return -ENOMEM;
+		return -ENODEV;
 	if (!dm_task_run(task) || !dm_task_get_info(task, &found)) {
 		error = task_errno(task);
 	} else if (found.exists) {

@@ -338,21 +338,11 @@ struct peerlink_frame *peerlink_reply(struct peerlink *link, u64 cookie, u8 type
 
 #define WAIT_LINKS_MAX	64
 
-/* Polls once for at most timeout_ms. Returns how many links still wait. */
-static u32 wait_once(struct peerlink *links[], u32 count, int timeout_ms, u32 *answered)
+/* How many links wait for a reply; *answered: how many are open and do not. */
+static u32 count_waiting(struct peerlink *links[], u32 count, u32 *answered)
 {
-	struct pollfd polled[WAIT_LINKS_MAX];
 	u32 i, waiting = 0;
 
-	for (i = 0; i < count; i++) {
-		polled[i].fd = links[i]->waiting ? links[i]->fd : -1;
-		polled[i].events = peerlink_events(links[i]);
-		polled[i].revents = 0;
-	}
-	if (poll(polled, count, timeout_ms) > 0)
-		for (i = 0; i < count; i++)
-			if (polled[i].fd >= 0)
-				peerlink_pump(links[i], polled[i].revents);
 	*answered = 0;
 	for (i = 0; i < count; i++) {
 		if (links[i]->fd < 0)
@@ -365,6 +355,23 @@ static u32 wait_once(struct peerlink *links[], u32 count, int timeout_ms, u32 *a
 	return waiting;
 }
 
+static void poll_once(struct peerlink *links[], u32 count, int timeout_ms)
+{
+	struct pollfd polled[WAIT_LINKS_MAX];
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		polled[i].fd = links[i]->waiting ? links[i]->fd : -1;
+		polled[i].events = peerlink_events(links[i]);
+		polled[i].revents = 0;
+	}
+	if (poll(polled, count, timeout_ms) <= 0)
+		return;
+	for (i = 0; i < count; i++)
+		if (polled[i].fd >= 0)
+			peerlink_pump(links[i], polled[i].revents);
+}
+
 void peerlink_wait(struct peerlink *links[], u32 count, u32 enough, u32 grace_ms,
 		   u32 timeout_ms)
 {
@@ -372,15 +379,14 @@ void peerlink_wait(struct peerlink *links[], u32 count, u32 enough, u32 grace_ms
 	bool graced = false;
 	u32 answered, i;
 
-	while (wait_once(links, count, (int)(deadline - now), &answered)) {
-		now = clock_ms();
-		if (now >= deadline)
-			break;
+	while (count_waiting(links, count, &answered) && now < deadline) {
 		if (!graced && answered >= enough) {
 			graced = true;
 			if (now + grace_ms < deadline)
 				deadline = now + grace_ms;
 		}
+		poll_once(links, count, (int)(deadline - now));
+		now = clock_ms();
 	}
 	for (i = 0; i < count; i++)
 		if (links[i]->fd >= 0 && links[i]->waiting)
