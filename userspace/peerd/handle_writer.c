@@ -78,6 +78,10 @@ static void handle_append(struct connection *connection, struct frame *frame)
 		return;
 	}
 	volume_raise_vdl(volume, le64_to_cpu(message->vdl));
+	if (volume->no_space && volume->log_bytes > peer_options->log_bytes_max) {
+		acks_refuse(connection, SEXTANT_ST_NO_SPACE);
+		return;
+	}
 	pg = store_pg(volume, le32_to_cpu(message->record.pg), &status);
 	if (!pg) {
 		acks_refuse(connection, status);

@@ -23,6 +23,7 @@ struct chunk {
 	u32 number;
 	int fd;
 	u32 records;		/* of the segment that lie here */
+	u32 leaving;		/* of them, those on their way to the base */
 	u64 first_sequence;	/* of the batches here that still count; 0: none */
 	u32 bytes;		/* of batches, from the start */
 	bool in_use;
@@ -139,6 +140,7 @@ struct pg {
 	struct base_discard *discards;
 	u32 discard_count;
 	u64 base_changes;		/* counts changes of what lies where */
+	bool base_pulling;		/* another peer's state is being written to the base */
 	bool repair;			/* repair_block failed its CRC in the base */
 	u64 repair_block;
 	u32 operations;			/* reads and background work that use the files */
@@ -177,7 +179,7 @@ void chunk_make(struct pg *pg);
 /* A record of the segment left its place (segment_left_fn, context: the PG). */
 void chunk_record_left(void *context, const struct segment_place *place);
 
-/* The first batch that counts, now that the segment has let go of records. */
+/* The first batch that counts once the records that are leaving have left. */
 u64 chunks_first_sequence(const struct pg *pg);
 
 /* The checkpoint with this first sequence is durable: chunks below it are spare. */

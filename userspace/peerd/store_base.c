@@ -139,16 +139,15 @@ static u32 checkpoint_bytes(u32 discard_count)
 	return (u32)(SEXTANT_BLOCK_BYTES + discard_count * sizeof(struct base_discard));
 }
 
-static u32 checkpoint_crc(const u8 *slot, u32 bytes)
+static u32 checkpoint_crc(u8 *slot, u32 bytes)
 {
-	struct checkpoint_header header;
-	u32 crc, parts[2];
+	struct checkpoint_header *header = (struct checkpoint_header *)slot;
+	__le32 there = header->crc;
+	u32 crc;
 
-	memcpy(&header, slot, sizeof(header));
-	header.crc = 0;
-	parts[0] = sextant_crc32c(&header, sizeof(header));
-	parts[1] = sextant_crc32c(slot + sizeof(header), bytes - sizeof(header));
-	crc = sextant_crc32c(parts, sizeof(parts));
+	header->crc = 0;
+	crc = sextant_crc32c(slot, bytes);
+	header->crc = there;
 	return crc;
 }
 
@@ -181,7 +180,7 @@ static u32 checkpoint_encode(const struct pg *pg, const struct checkpoint *check
 	return size;
 }
 
-static bool checkpoint_valid(const struct pg *pg, const u8 *slot)
+static bool checkpoint_valid(const struct pg *pg, u8 *slot)
 {
 	const struct checkpoint_header *header = (const struct checkpoint_header *)slot;
 	u32 bytes = le32_to_cpu(header->bytes), count = le32_to_cpu(header->discard_count);

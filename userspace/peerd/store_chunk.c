@@ -179,7 +179,7 @@ u64 chunks_first_sequence(const struct pg *pg)
 	struct chunk *chunk;
 
 	for (chunk = pg->chunks; chunk; chunk = chunk->next)
-		if (chunk->first_sequence && (chunk->records || chunk == pg->current))
+		if (chunk->first_sequence && (chunk->records > chunk->leaving || chunk == pg->current))
 			return chunk->first_sequence;
 	return pg->position.next_sequence;
 }

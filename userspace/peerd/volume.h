@@ -14,6 +14,7 @@
 
 struct pg;
 struct gossip;
+struct coalesce;
 
 /* What is known of a PG's end, here or elsewhere. */
 struct pg_end {
@@ -58,9 +59,7 @@ struct volume {
 	bool no_space;			/* the last try to coalesce found the disk full */
 	struct barrier *barriers, **barriers_end;
 	struct loop_task barrier_task;
-	struct pg *coalesce_pg;		/* being coalesced */
-	u32 coalesce_next;		/* where to look for work next */
-	struct loop_task coalesce_task;
+	struct coalesce *coalesce;
 	struct loop_timer coalesce_timer;
 	struct gossip *gossip;
 };
