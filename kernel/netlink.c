@@ -13,8 +13,8 @@
 #include "keys.h"
 #include "netlink.h"
 
-#define LEASE_MS_MIN	200
-#define LEASE_MS_MAX	30000	/* a policy's bounds are 16 bits, signed */
+/* A policy's own bounds have 16 bits. */
+static const struct netlink_range_validation lease_range = { .min = 500, .max = 60000 };
 
 static const struct nla_policy volume_policy[__SEXTANT_A_MAX] = {
 	[SEXTANT_A_VOLUME]	= NLA_POLICY_EXACT_LEN(SEXTANT_UUID_BYTES),
@@ -32,7 +32,7 @@ static const struct nla_policy volume_policy[__SEXTANT_A_MAX] = {
 	[SEXTANT_A_SIZE_BLOCKS]	= { .type = NLA_U64 },
 	[SEXTANT_A_PG_BLOCKS]	= { .type = NLA_U32 },
 	[SEXTANT_A_VDL]		= { .type = NLA_U64 },
-	[SEXTANT_A_LEASE_MS]	= NLA_POLICY_RANGE(NLA_U32, LEASE_MS_MIN, LEASE_MS_MAX),
+	[SEXTANT_A_LEASE_MS]	= NLA_POLICY_FULL_RANGE(NLA_U32, &lease_range),
 	[SEXTANT_A_LOCAL_AZ]	= { .type = NLA_NUL_STRING, .len = SEXTANT_NAME_BYTES - 1 },
 	[SEXTANT_A_PLAIN]	= { .type = NLA_FLAG },
 	[SEXTANT_A_PEER]	= { .type = NLA_NESTED },
