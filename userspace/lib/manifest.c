@@ -81,7 +81,7 @@ static const char *check_volume(const struct sextant_manifest *m)
 		return "the transport is unknown";
 	if (m->lease_ms && (m->lease_ms < SEXTANT_LEASE_MS_MIN ||
 			    m->lease_ms > SEXTANT_LEASE_MS_MAX))
-		return "the lease is not within 0.5 s and 1 minute";
+		return "the lease is not within 0.5 s and 30 s";
 	if (!m->ballot.epoch || m->ballot.epoch > SEXTANT_EPOCH_MAX || !m->sequence)
 		return "the change has no ballot or no sequence number";
 	return NULL;
