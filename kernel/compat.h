@@ -9,6 +9,13 @@
 #include <net/inet_connection_sock.h>
 #include <net/tls.h>
 
+/* A netlink policy takes its ranges as const from 6.8 on. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#define SEXTANT_RANGE_CONST const
+#else
+#define SEXTANT_RANGE_CONST
+#endif
+
 /* Discards of any size up to max_bytes. */
 static inline void sextant_set_discard_limits(struct queue_limits *limits, u32 max_bytes)
 {

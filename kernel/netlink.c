@@ -8,13 +8,14 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "connection.h"
 #include "event.h"
 #include "keys.h"
 #include "netlink.h"
 
 /* A policy's own bounds have 16 bits. */
-static const struct netlink_range_validation lease_range = { .min = 500, .max = 60000 };
+static SEXTANT_RANGE_CONST struct netlink_range_validation lease_range = { .min = 500, .max = 60000 };
 
 static const struct nla_policy volume_policy[__SEXTANT_A_MAX] = {
 	[SEXTANT_A_VOLUME]	= NLA_POLICY_EXACT_LEN(SEXTANT_UUID_BYTES),
