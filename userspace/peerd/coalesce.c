@@ -529,6 +529,11 @@ void coalesce_wake(struct volume *volume)
 		loop_timer_set(&volume->coalesce_timer, 50);
 }
 
+bool coalesce_busy(const struct volume *volume, const struct pg *pg)
+{
+	return volume->coalesce->pg == pg;
+}
+
 void coalesce_init(struct volume *volume)
 {
 	struct coalesce *work = memory_get_zeroed(sizeof(*work));

@@ -191,7 +191,7 @@ static u32 busy_count(void)
 	for (volume = volumes; volume; volume = volume->next) {
 		if (volume->damaged)
 			continue;
-		busy += volume->commits;
+		busy += volume->commits + volume->links;
 		for (u32 i = 0; i < volume->pg_count; i++)
 			if (volume->pgs[i])
 				busy += volume->pgs[i]->operations + !!volume->pgs[i]->maker;
@@ -381,7 +381,7 @@ static bool volume_idle(const struct volume *volume)
 	for (u32 i = 0; i < volume->pg_count; i++)
 		if (volume->pgs[i] && (volume->pgs[i]->operations || volume->pgs[i]->maker))
 			return false;
-	return !volume->commits && !volume->connections;
+	return !volume->commits && !volume->links && !volume->connections;
 }
 
 static void barriers_run(struct loop_task *task)

@@ -21,6 +21,7 @@ struct pg_end {
 	u64 tail_lsn;			/* a record that is durable on a write quorum */
 	u32 tail_epoch;
 	u64 checked_lsn;		/* nothing is missing here up to this LSN */
+	u64 retry_ms;			/* gossip leaves it alone until then */
 };
 
 /* A request that must wait until no commit of the volume is under way. */
@@ -53,6 +54,7 @@ struct volume {
 
 	struct connection *connections;	/* linked by volume_next */
 	u32 commits;			/* appends gathered or being written, base pulls */
+	u32 links;			/* gossip's connections, and those being made */
 	u64 gathered_bytes;		/* in memory, not yet durable */
 	u64 log_bytes;			/* of batches in all logs */
 	bool coalescing;		/* some log is on its way into the base */
