@@ -503,6 +503,18 @@ static inline const struct sextant_wire_state_reply *client_probe(int fd)
 
 /* ---- a writer ---------------------------------------------------------- */
 
+static struct sextant_wire_table_entry client_table[64];	/* in force */
+static uint32_t client_table_count;
+
+/* The epoch that a record at this LSN has. */
+static inline uint32_t client_epoch_at(uint64_t lsn)
+{
+	struct sextant_table table = { client_table_count, client_table };
+	const struct sextant_wire_table_entry *entry = sextant_table_find(&table, lsn);
+
+	return entry ? le32_to_cpu(entry->epoch) : 0;
+}
+
 static inline bool client_vdl(int fd, uint32_t epoch, uint64_t vdl, uint64_t mrpl,
 			      const struct sextant_wire_pg_tail *tails, uint32_t count)
 {
@@ -532,7 +544,7 @@ static inline uint32_t client_block_read(int fd, uint32_t epoch, uint32_t pg, ui
 		.read_point_lsn = cpu_to_le64(read_point),
 		.pg = cpu_to_le32(pg),
 		.flags = cpu_to_le32(flags),
-		.tail_epoch = cpu_to_le32(tail ? epoch : 0),
+		.tail_epoch = cpu_to_le32(client_epoch_at(tail)),
 		.block_count = cpu_to_le32(count),
 		.tail_lsn = cpu_to_le64(tail),
 		.block = cpu_to_le64(block),
@@ -578,6 +590,174 @@ static inline bool client_ack_until(int fd, uint64_t lsn)
 		if (client_ack(fd, NULL, &end))
 			return false;
 	return true;
+}
+
+/* ---- a volume on one or more daemons, and its writer ------------------- */
+
+#define CLIENT_SIZE_BLOCKS	16384
+#define CLIENT_PG_BLOCKS	4096
+#define CLIENT_PGS		(CLIENT_SIZE_BLOCKS / CLIENT_PG_BLOCKS)
+
+static uint8_t client_incarnations[SEXTANT_PEERS][SEXTANT_UUID_BYTES];
+static struct client_record client_record;
+static uint64_t client_next_lsn = 1;
+static uint64_t client_tails[CLIENT_PGS];
+static uint32_t client_tail_epochs[CLIENT_PGS];
+static uint32_t client_epoch;
+
+static inline void client_must(bool done, const char *what)
+{
+	if (!done)
+		bail(what);
+}
+
+/* PREPARE and ACTIVATE of an epoch at vcl, on daemons that hold all up to there. */
+static inline void client_attach(const struct daemon *daemons, uint32_t count, uint32_t epoch,
+				 uint64_t vcl, uint32_t flags)
+{
+	struct sextant_wire_ballot ballot = client_ballot(epoch);
+	struct sextant_wire_table_entry *entry = &client_table[client_table_count];
+	uint8_t *manifest;
+	uint32_t status;
+	size_t size;
+	int fd;
+
+	while (client_table_count && le64_to_cpu(entry[-1].first_lsn) > vcl) {
+		client_table_count--;
+		entry--;
+	}
+	entry->first_lsn = cpu_to_le64(vcl + 1);
+	entry->epoch = cpu_to_le32(epoch);
+	memcpy(entry->attach_id, ballot.attach_id, sizeof(entry->attach_id));
+	client_table_count++;
+	client_manifest(&manifest, &size, CLIENT_SIZE_BLOCKS, CLIENT_PG_BLOCKS, epoch, 1,
+			client_table, client_table_count, daemons, count, client_incarnations);
+	for (uint32_t i = 0; i < count; i++) {
+		fd = client_open(&daemons[i], SEXTANT_ROLE_CONTROL, NULL);
+		client_must(client_prepare(fd, epoch) == SEXTANT_ST_OK, "PREPARE is refused");
+		status = client_activate(fd, epoch, flags, vcl, vcl, NULL, 0, manifest, size);
+		client_must(status == SEXTANT_ST_OK, "ACTIVATE is refused");
+		close(fd);
+	}
+	free(manifest);
+	client_epoch = epoch;
+	client_next_lsn = vcl + 1;
+}
+
+/* Makes a volume on these daemons and attaches to it. */
+static inline void client_make_volume(const struct daemon *daemons, uint32_t count, uint32_t epoch)
+{
+	uint8_t *manifest;
+	uint32_t status;
+	size_t size;
+	int fds[SEXTANT_PEERS];
+
+	sextant_uuid_draw(client_volume);
+	memset(client_tails, 0, sizeof(client_tails));
+	client_table_count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		fds[i] = client_hello(&daemons[i], SEXTANT_ROLE_CONTROL, NULL, NULL, &status);
+		client_must(!status, "HELLO without a volume is refused");
+		client_must(client_create(fds[i], CLIENT_SIZE_BLOCKS, CLIENT_PG_BLOCKS,
+					  client_incarnations[i]) == SEXTANT_ST_OK,
+			    "CREATE is refused");
+	}
+	client_manifest(&manifest, &size, CLIENT_SIZE_BLOCKS, CLIENT_PG_BLOCKS, 8, 1, NULL, 0,
+			daemons, count, client_incarnations);
+	for (uint32_t i = 0; i < count; i++) {
+		client_must(client_prepare(fds[i], 8) == SEXTANT_ST_OK, "PREPARE is refused");
+		client_must(client_manifest_put(fds[i], 8, 1, manifest, size) == SEXTANT_ST_OK,
+			    "MANIFEST_PUT is refused");
+		close(fds[i]);
+	}
+	free(manifest);
+	client_attach(daemons, count, epoch, 0, 0);
+}
+
+static inline int client_writer(const struct daemon *daemon)
+{
+	struct sextant_wire_ballot ballot = client_ballot(client_epoch);
+
+	return client_open(daemon, SEXTANT_ROLE_WRITER, &ballot);
+}
+
+/* Fills client_record with the next record, and takes its LSNs. */
+static inline void client_next(uint32_t kind, uint32_t pg, uint64_t block, uint32_t blocks)
+{
+	client_record_fill(&client_record, client_epoch, kind, pg, client_next_lsn,
+			   client_tails[pg], client_tail_epochs[pg], block, blocks);
+	client_next_lsn += le32_to_cpu(client_record.append.record.lsn_count);
+	client_tails[pg] = client_next_lsn - 1;
+	client_tail_epochs[pg] = client_epoch;
+}
+
+static inline bool client_append(int fd)
+{
+	return client_record_send(fd, SEXTANT_MSG_APPEND, &client_record);
+}
+
+/* VDL with the tails of all PGs. */
+static inline void client_vdl_all(int fd, uint64_t mrpl)
+{
+	struct sextant_wire_pg_tail tails[CLIENT_PGS];
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < CLIENT_PGS; i++) {
+		if (!client_tails[i])
+			continue;
+		tails[count++] = (struct sextant_wire_pg_tail){
+			.pg = cpu_to_le32(i),
+			.epoch = cpu_to_le32(client_tail_epochs[i]),
+			.lsn = cpu_to_le64(client_tails[i]),
+		};
+	}
+	client_must(client_vdl(fd, client_epoch, client_next_lsn - 1, mrpl, tails, count),
+		    "VDL cannot be sent");
+}
+
+/* Reads one block at the newest LSN; its version is client_version(0). */
+static inline uint32_t client_look(int fd, uint64_t block)
+{
+	uint32_t pg = (uint32_t)(block / CLIENT_PG_BLOCKS);
+
+	return client_block_read(fd, client_epoch, pg, block, 1, client_next_lsn - 1,
+				 client_tails[pg], 0);
+}
+
+/* Is block i of the last READ the one written at this LSN? data_at: which of the data. */
+static inline bool client_is(uint32_t i, uint32_t data_at, uint64_t lsn)
+{
+	uint8_t block[SEXTANT_BLOCK_BYTES];
+
+	client_fill(block, lsn);
+	return client_version(i)->kind == SEXTANT_BLOCK_DATA &&
+	       le64_to_cpu(client_version(i)->lsn) == lsn &&
+	       reply.data_bytes >= (data_at + 1) * SEXTANT_BLOCK_BYTES &&
+	       !memcmp(reply.data + data_at * SEXTANT_BLOCK_BYTES, block, sizeof(block));
+}
+
+/* A scratch folder, removed with what is in it when the test ends well. */
+static char client_folder[256];
+
+static inline void client_begin(const char *argv0)
+{
+	client_find_binary(argv0);
+	snprintf(client_folder, sizeof(client_folder), "%s/sextant-peerd.XXXXXX",
+		 getenv("TMPDIR") ? getenv("TMPDIR") : "/var/tmp");
+	if (!mkdtemp(client_folder))
+		bail("no scratch folder");
+}
+
+static inline int client_end(void)
+{
+	char command[300];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", client_folder);
+	if (tap_failed)
+		diag("the daemons' messages are in %s", client_folder);
+	else if (system(command))
+		diag("%s is left behind", client_folder);
+	return done_testing();
 }
 
 #endif
