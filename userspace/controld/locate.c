@@ -104,7 +104,8 @@ int locate_volume(const struct control_config *config, const char *name_or_uuid,
 	if (no_peers(config, report))
 		return report->code;
 	panel = panel_of_config(config);
-	open = panel ? panel_open(panel, NULL, panel->count) : 0;
+	/* A volume's name is on four of its six peers at least. */
+	open = panel ? panel_open(panel, NULL, SEXTANT_WRITE_QUORUM) : 0;
 	if (!panel || locate_list(panel, &entries, &count)) {
 		panel_free(panel);
 		return report_fail(report, SEXTANT_CODE_FAILED, "out of memory");

@@ -12,7 +12,7 @@
 #include "report.h"
 
 /* Once enough have answered, the others get this much longer. */
-#define PANEL_GRACE_MS	1000
+#define PANEL_GRACE_MS	500
 
 struct panel_peer {
 	char name[SEXTANT_NAME_BYTES];

@@ -11,7 +11,7 @@
 #include "wire.h"
 
 #define BACKOFF_FIRST_MS	100
-#define BACKOFF_MAX_MS		2000
+#define BACKOFF_MAX_MS		1000
 #define STEADY_MS		5000	/* a socket that lasted so long was a good one */
 
 void writers_init(struct writers *writers)
