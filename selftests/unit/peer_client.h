@@ -120,35 +120,6 @@ static inline void daemon_init(struct daemon *daemon, const char *folder, const 
 	mkdir(daemon->store, 0700);
 }
 
-/* Starts it and waits until it takes connections. */
-static inline void daemon_start(struct daemon *daemon)
-{
-	uint64_t end_ms = client_now_ms() + CLIENT_WAIT_MS;
-	int fd;
-
-	daemon->pid = fork();
-	if (!daemon->pid) {
-		char *argv[20] = { (char *)client_binary, "--name", daemon->name, "--az", daemon->az,
-				   "--listen", daemon->address, "--store", daemon->store };
-		int log = open(daemon->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-
-		for (int i = 0; daemon->extra[i]; i++)
-			argv[9 + i] = daemon->extra[i];
-		dup2(log, STDERR_FILENO);
-		dup2(log, STDOUT_FILENO);
-		execv(client_binary, argv);
-		_exit(127);
-	}
-	while ((fd = client_connect_address(daemon->address)) < 0) {
-		if (client_now_ms() > end_ms || waitpid(daemon->pid, NULL, WNOHANG) == daemon->pid) {
-			diag("see %s", daemon->log);
-			bail("sextant-peerd does not start");
-		}
-		client_sleep_ms(10);
-	}
-	close(fd);
-}
-
 /* Sends a signal and waits for the end. Returns what waitpid(2) says. */
 static inline int daemon_end(struct daemon *daemon, int sig)
 {
@@ -287,6 +258,41 @@ static inline int client_hello(const struct daemon *daemon, uint32_t role, const
 		hello.ballot = *ballot;
 	*status = client_request(fd, SEXTANT_MSG_HELLO, &hello, sizeof(hello), NULL, 0);
 	return fd;
+}
+
+/* Starts it and waits until it answers. */
+static inline void daemon_start(struct daemon *daemon)
+{
+	uint64_t end_ms = client_now_ms() + CLIENT_WAIT_MS;
+	uint32_t status;
+	int fd;
+
+	daemon->pid = fork();
+	if (!daemon->pid) {
+		char *argv[20] = { (char *)client_binary, "--name", daemon->name, "--az", daemon->az,
+				   "--listen", daemon->address, "--store", daemon->store };
+		int log = open(daemon->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+		for (int i = 0; daemon->extra[i]; i++)
+			argv[9 + i] = daemon->extra[i];
+		dup2(log, STDERR_FILENO);
+		dup2(log, STDOUT_FILENO);
+		execv(client_binary, argv);
+		_exit(127);
+	}
+	/* Of one that was killed the socket may answer for a moment, but not to HELLO. */
+	for (;;) {
+		fd = client_hello(daemon, SEXTANT_ROLE_CONTROL, NULL, NULL, &status);
+		if (fd >= 0)
+			close(fd);
+		if (!status)
+			break;
+		if (client_now_ms() > end_ms || waitpid(daemon->pid, NULL, WNOHANG) == daemon->pid) {
+			diag("see %s", daemon->log);
+			bail("sextant-peerd does not start");
+		}
+		client_sleep_ms(10);
+	}
 }
 
 static inline int client_open(const struct daemon *daemon, uint32_t role,
@@ -654,6 +660,7 @@ static inline void client_make_volume(const struct daemon *daemons, uint32_t cou
 
 	sextant_uuid_draw(client_volume);
 	memset(client_tails, 0, sizeof(client_tails));
+	memset(client_tail_epochs, 0, sizeof(client_tail_epochs));
 	client_table_count = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		fds[i] = client_hello(&daemons[i], SEXTANT_ROLE_CONTROL, NULL, NULL, &status);

@@ -112,7 +112,7 @@ static void punch_done(struct loop_op *op, int result)
 /* Each punch is two: of the blocks, and of their entries. */
 static void punch_next(struct coalesce *work)
 {
-	const struct punch *punch = &work->punches[work->punch_next / 2];
+	const struct punch *punch;
 	bool meta = work->punch_next % 2;
 	u64 unit = meta ? sizeof(struct base_entry) : SEXTANT_BLOCK_BYTES;
 	struct io_uring_sqe *sqe;
@@ -121,6 +121,7 @@ static void punch_next(struct coalesce *work)
 		pass_end(work, 0);
 		return;
 	}
+	punch = &work->punches[work->punch_next / 2];
 	work->op.done = punch_done;
 	sqe = loop_sqe();
 	io_uring_prep_fallocate(sqe, meta ? work->pg->meta_fd : work->pg->base_fd,
@@ -376,10 +377,10 @@ static void piece_add(struct coalesce *work, const struct segment_record *record
 static void punch_add(struct coalesce *work, const struct segment_span *span)
 {
 	u64 place = span->block - work->pg->segment.first_block;
-	struct punch *last = work->punches + work->punch_count - 1;
+	struct punch *last = work->punch_count ? &work->punches[work->punch_count - 1] : NULL;
 
 	work->blocks++;
-	if (work->punch_count && last->place + last->count == place) {
+	if (last && last->place + last->count == place) {
 		last->count += span->count;
 		return;
 	}

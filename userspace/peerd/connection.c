@@ -113,6 +113,13 @@ static bool held(const struct connection *connection)
 	return connection->holds || connection->close_after_send;
 }
 
+/* Of the frame that is coming in, are blocks what comes next? */
+static bool wants_data(const struct connection *connection)
+{
+	return connection->data &&
+	       connection->meta_got == le32_to_cpu(connection->header.meta_bytes);
+}
+
 static void receive_start(struct connection *connection)
 {
 	struct io_uring_sqe *sqe;
@@ -122,7 +129,7 @@ static void receive_start(struct connection *connection)
 		return;
 	if (connection->in_start == connection->in_end)
 		connection->in_start = connection->in_end = 0;
-	if (connection->data) {
+	if (wants_data(connection)) {
 		connection->receive_iov[count].iov_base =
 			connection->data->bytes + connection->data_got;
 		connection->receive_iov[count++].iov_len =
@@ -269,7 +276,7 @@ static void receive_done(struct loop_op *op, int result)
 		result = 0;
 	else if (result <= 0)
 		connection_close(connection);
-	if (result > 0 && connection->data) {
+	if (result > 0 && wants_data(connection)) {
 		u32 wanted = le32_to_cpu(connection->header.data_bytes) - connection->data_got;
 		u32 got = (u32)result < wanted ? (u32)result : wanted;
 

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "handle.h"
@@ -16,6 +17,7 @@
 #define SWEEP_MS		1000
 #define ACCEPT_RETRY_MS		100
 #define BACKLOG			128
+#define BIND_TRIES		60
 
 const struct options *peer_options;
 
@@ -228,6 +230,24 @@ static void sweep(struct loop_timer *timer)
 	loop_timer_set(timer, SWEEP_MS);
 }
 
+/*
+ * The ring of a daemon that was killed lets go of its socket a moment after the
+ * process is gone; who starts it again at once shall not have to care.
+ */
+static int bind_patiently(const struct options *options)
+{
+	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
+	int tries = BIND_TRIES;
+
+	while (bind(server.fd, (const struct sockaddr *)&options->address,
+		    options->address_bytes)) {
+		if (errno != EADDRINUSE || !--tries)
+			return -1;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 int server_start(const struct options *options)
 {
 	int one = 1, rc;
@@ -236,8 +256,7 @@ int server_start(const struct options *options)
 	if (server.fd < 0)
 		goto failed;
 	setsockopt(server.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(server.fd, (const struct sockaddr *)&options->address, options->address_bytes) ||
-	    listen(server.fd, BACKLOG))
+	if (bind_patiently(options) || listen(server.fd, BACKLOG))
 		goto failed;
 	server.accept_op.done = accept_done;
 	server.accept_timer.run = accept_retry;

@@ -199,6 +199,9 @@ struct append *append_new(struct pg *pg, const struct sextant_wire_record *recor
 			  u32 data_bytes);
 void append_free(struct append *append);
 
+/* No batch below this sequence will become durable any more. */
+u64 log_sequence_next(const struct pg *pg);
+
 /* A chunk is there, or (status) could not be made: appends go on or are refused. */
 void log_chunk_made(struct pg *pg, u32 status);
 

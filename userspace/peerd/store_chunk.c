@@ -149,7 +149,7 @@ void chunk_use(struct pg *pg, struct chunk *chunk)
 	*at = chunk->next;
 	chunk->next = NULL;
 	chunk->in_use = true;
-	chunk->records = 0;
+	chunk->records = chunk->leaving = 0;
 	chunk->first_sequence = 0;
 	chunk->bytes = 0;
 	*pg->chunks_end = chunk;
@@ -181,7 +181,8 @@ u64 chunks_first_sequence(const struct pg *pg)
 	for (chunk = pg->chunks; chunk; chunk = chunk->next)
 		if (chunk->first_sequence && (chunk->records > chunk->leaving || chunk == pg->current))
 			return chunk->first_sequence;
-	return pg->position.next_sequence;
+	/* The batch that is being written, if one is: it is not in its chunk's books yet. */
+	return log_sequence_next(pg);
 }
 
 void chunks_recycle(struct pg *pg, u64 first_sequence)

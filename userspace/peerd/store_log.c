@@ -274,6 +274,7 @@ static struct commit *commit_new(struct pg *pg)
 	commit->pg = pg;
 	commit->appends_end = &commit->appends;
 	commit->header = header_get();
+	commit->before = pg->position;
 	commit->iov_count = 1;
 	log_batch_begin(&commit->batch, commit->header, LOG_BATCH_BYTES_MAX);
 	return commit;
@@ -285,7 +286,6 @@ static void commit_start(struct pg *pg, struct commit *commit)
 
 	pg->commit = commit;
 	commit->chunk = pg->current;
-	commit->before = pg->position;
 	header = log_batch_finish(&commit->batch, &pg->identity, &pg->position,
 				  pg->volume->known_vdl, &commit->bytes);
 	commit->iov[0].iov_base = (void *)header;
@@ -319,6 +319,11 @@ static void commit_run(struct loop_task *task)
 		if (chunk_next(pg))
 			loop_later(&pg->commit_task);
 	}
+}
+
+u64 log_sequence_next(const struct pg *pg)
+{
+	return pg->commit ? pg->commit->before.next_sequence : pg->position.next_sequence;
 }
 
 void log_append(struct append *append)
