@@ -15,10 +15,10 @@
 #include "record.h"
 
 /*
- * TCP, established, and with TLS unless the volume is plain. The reference
+ * TCP, established, and with TLS unless that is not asked for. The reference
  * that sockfd_lookup() takes is the connection's; user space closes its copy.
  */
-static struct socket *socket_of(struct sextant_volume *volume, int fd)
+static struct socket *socket_of(int fd, bool plain)
 {
 	struct socket *socket;
 	int r;
@@ -33,7 +33,7 @@ static struct socket *socket_of(struct sextant_volume *volume, int fd)
 	if (socket->sk->sk_state != TCP_ESTABLISHED)
 		goto refuse;
 	r = -EPROTO;
-	if (!volume->plain && !sextant_socket_has_tls(socket->sk))
+	if (!plain && !sextant_socket_has_tls(socket->sk))
 		goto refuse;
 	return socket;
 refuse:
@@ -138,16 +138,17 @@ static void connection_install(struct sextant_connection *connection)
  * @volume: being attached or running
  * @peer: slot, set before; a connection that stands there is broken first
  * @fd: descriptor of the calling process
+ * @plain: it need not have TLS
  *
  * Context: volume->config held, memalloc_noio; starts two threads.
  *
  * Return: 0; -EBADF or -ENOTSOCK (no socket), -EPROTOTYPE (not TCP), -ENOTCONN
- * (not established), -EPROTO (no TLS on it, and the volume is not plain),
+ * (not established), -EPROTO (no TLS on it, and not plain),
  * -ENOMEM.
  */
-int sextant_connection_open(struct sextant_volume *volume, u32 peer, int fd)
+int sextant_connection_open(struct sextant_volume *volume, u32 peer, int fd, bool plain)
 {
-	struct socket *socket = socket_of(volume, fd);
+	struct socket *socket = socket_of(fd, plain);
 	struct sextant_connection *connection;
 	int r = -ENOMEM;
 
@@ -158,6 +159,7 @@ int sextant_connection_open(struct sextant_volume *volume, u32 peer, int fd)
 	if (!connection)
 		goto put_socket;
 	connection->socket = socket;
+	connection->plain = plain;
 	INIT_WORK(&connection->reap_work, connection_reap);
 	connection->sender = make_thread(sextant_sender, connection, "tx");
 	if (IS_ERR(connection->sender)) {

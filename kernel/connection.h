@@ -47,6 +47,7 @@ struct sextant_connection {
 	struct sextant_volume *volume;
 	u32 peer;				/* its slot */
 	struct socket *socket;
+	bool plain;				/* it need not have TLS */
 	struct task_struct *sender;
 	struct task_struct *receiver;
 	struct work_struct reap_work;
@@ -59,8 +60,9 @@ struct sextant_connection {
 	struct list_head reads_sent;
 	u64 vdl_sent;
 	unsigned long vdl_jiffies;
-	bool release;				/* say goodbye, then set released */
-	bool released;
+	bool release;				/* say goodbye with a heartbeat: */
+	u64 release_beat;			/* which one; 0: not sent yet */
+	bool released;				/* the peer has answered it */
 	u64 beat;				/* of the last heartbeat sent */
 	ktime_t beat_sent[SEXTANT_BEATS];
 	unsigned long beat_jiffies[SEXTANT_BEATS];
@@ -84,7 +86,7 @@ struct sextant_connection {
 };
 
 /* connection.c */
-int sextant_connection_open(struct sextant_volume *volume, u32 peer, int fd);
+int sextant_connection_open(struct sextant_volume *volume, u32 peer, int fd, bool plain);
 void sextant_connection_break(struct sextant_connection *connection, u32 status);
 void sextant_connection_break_slot(struct sextant_volume *volume, u32 peer, bool silent);
 void sextant_connections_break(struct sextant_volume *volume);

@@ -279,26 +279,36 @@ void sextant_volume_clear_attach(struct sextant_volume *volume)
 /**
  * sextant_volume_start() - the attach is chosen: run
  * @volume: attaching; keys, table, tails and peers are set
- * @vdl: VCL of the recovery
- * @epoch: of the ballot; its attach id is the volume's, used up by this
+ * @start: what the attach has found
  *
- * Context: volume->config held. Return: 0, or why the keys would not start.
+ * Uses the attach id up, unless the generation's key is not there.
+ *
+ * Context: volume->config held. Return: 0, or why the keys would not start;
+ * then nothing has changed.
  */
-int sextant_volume_start(struct sextant_volume *volume, u64 vdl, u32 epoch)
+int sextant_volume_start(struct sextant_volume *volume, const struct sextant_start *start)
 {
 	u32 peer;
 	int r;
 
 	lockdep_assert_held(&volume->config);
-	volume->attach_id_fresh = false;
-	r = sextant_keys_start(volume->keys, volume->generation, epoch, volume->attach_id, vdl + 1);
+	r = sextant_keys_start(volume->keys, start->generation, start->epoch, volume->attach_id,
+			       start->vdl + 1);
+	if (r != -ENOKEY)
+		volume->attach_id_fresh = false;
 	if (r)
 		return r;
+	volume->size_blocks = start->size_blocks;
+	volume->pg_blocks = start->pg_blocks;
+	volume->generation = start->generation;
+	volume->lease_ms = start->lease_ms;
+	volume->plain = start->plain;
+	memcpy(volume->local_az, start->local_az, sizeof(volume->local_az));
 	spin_lock(&volume->lock);
-	volume->ballot.epoch = epoch;
+	volume->ballot.epoch = start->epoch;
 	memcpy(volume->ballot.attach_id, volume->attach_id, SEXTANT_ATTACH_ID_BYTES);
-	sextant_quorum_init(&volume->quorum, vdl);
-	volume->next_lsn = vdl + 1;
+	sextant_quorum_init(&volume->quorum, start->vdl);
+	volume->next_lsn = start->vdl + 1;
 	volume->read_faults = 0;
 	volume->blocks_read = 0;
 	volume->blocks_written = 0;

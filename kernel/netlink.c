@@ -104,7 +104,14 @@ static int key_set(struct sextant_volume *volume, struct genl_info *info)
 	case -EKEYREVOKED:
 		return refuse(info, r, "The key has been revoked");
 	case -ENOKEY:
+	case -EACCES:
 		return refuse(info, r, "No such key, or not one that the caller may search");
+	case -EINVAL:
+		return refuse(info, r, "KEY_SERIAL is not a logon key of 32 bytes");
+	case -EEXIST:
+		return refuse(info, r, "The key of this generation has been set");
+	case -ENOSPC:
+		return refuse(info, r, "There is no room for another generation");
 	default:
 		return r;
 	}
@@ -154,9 +161,11 @@ static int tail_set(struct sextant_volume *volume, struct genl_info *info)
 	return 0;
 }
 
+/* A volume that runs takes plain sockets only if it was started as a plain one. */
 static int open_socket(struct sextant_volume *volume, struct genl_info *info, u32 index, int fd)
 {
-	int r = sextant_connection_open(volume, index, fd);
+	bool plain = info->attrs[SEXTANT_A_PLAIN] && (!running(volume) || volume->plain);
+	int r = sextant_connection_open(volume, index, fd, plain);
 
 	switch (r) {
 	case -EBADF:
@@ -173,11 +182,45 @@ static int open_socket(struct sextant_volume *volume, struct genl_info *info, u3
 	}
 }
 
+static int fill_slot(struct sextant_volume *volume, struct genl_info *info, u32 index,
+		     struct nlattr **attrs)
+{
+	struct sextant_peer *peer = &volume->peers[index];
+
+	if (!attrs[SEXTANT_P_NAME])
+		return refuse(info, -EINVAL, "P_NAME is missing");
+	if (!attrs[SEXTANT_P_AZ])
+		return refuse(info, -EINVAL, "P_AZ is missing");
+	if (!attrs[SEXTANT_P_INCARNATION])
+		return refuse(info, -EINVAL, "P_INCARNATION is missing");
+	spin_lock(&volume->lock);
+	peer->index = index;
+	peer->set = true;
+	nla_strscpy(peer->name, attrs[SEXTANT_P_NAME], sizeof(peer->name));
+	nla_strscpy(peer->az, attrs[SEXTANT_P_AZ], sizeof(peer->az));
+	memcpy(peer->incarnation, nla_data(attrs[SEXTANT_P_INCARNATION]), SEXTANT_UUID_BYTES);
+	spin_unlock(&volume->lock);
+	return 0;
+}
+
+/* A socket that is refused leaves the slot as it was. */
+static void restore_slot(struct sextant_volume *volume, const struct sextant_peer *before)
+{
+	struct sextant_peer *peer = &volume->peers[before->index];
+
+	spin_lock(&volume->lock);
+	peer->set = before->set;
+	memcpy(peer->name, before->name, sizeof(peer->name));
+	memcpy(peer->az, before->az, sizeof(peer->az));
+	memcpy(peer->incarnation, before->incarnation, sizeof(peer->incarnation));
+	spin_unlock(&volume->lock);
+}
+
 /* What a slot is does not change while the volume runs; only its socket does. */
 static int peer_set(struct sextant_volume *volume, struct genl_info *info)
 {
 	struct nlattr *attrs[__SEXTANT_P_MAX];
-	struct sextant_peer *peer;
+	struct sextant_peer before;
 	u32 index;
 	int r = nla_parse_nested(attrs, __SEXTANT_P_MAX - 1, info->attrs[SEXTANT_A_PEER],
 				 peer_policy, info->extack);
@@ -186,35 +229,40 @@ static int peer_set(struct sextant_volume *volume, struct genl_info *info)
 		return r;
 	if (!attrs[SEXTANT_P_INDEX])
 		return refuse(info, -EINVAL, "P_INDEX is missing");
+	if (!attrs[SEXTANT_P_SOCKET] && running(volume))
+		return refuse(info, -EINVAL, "P_SOCKET is missing");
 	index = nla_get_u32(attrs[SEXTANT_P_INDEX]);
-	peer = &volume->peers[index];
+	before = volume->peers[index];
+	before.index = index;
 	if (!running(volume)) {
-		if (!attrs[SEXTANT_P_NAME])
-			return refuse(info, -EINVAL, "P_NAME is missing");
-		if (!attrs[SEXTANT_P_AZ])
-			return refuse(info, -EINVAL, "P_AZ is missing");
-		if (!attrs[SEXTANT_P_INCARNATION])
-			return refuse(info, -EINVAL, "P_INCARNATION is missing");
-		spin_lock(&volume->lock);
-		peer->index = index;
-		peer->set = true;
-		nla_strscpy(peer->name, attrs[SEXTANT_P_NAME], sizeof(peer->name));
-		nla_strscpy(peer->az, attrs[SEXTANT_P_AZ], sizeof(peer->az));
-		memcpy(peer->incarnation, nla_data(attrs[SEXTANT_P_INCARNATION]),
-		       SEXTANT_UUID_BYTES);
-		spin_unlock(&volume->lock);
+		r = fill_slot(volume, info, index, attrs);
+		if (r)
+			return r;
 	}
-	if (!attrs[SEXTANT_P_SOCKET])
-		return running(volume) ? refuse(info, -EINVAL, "P_SOCKET is missing") : 0;
-	return open_socket(volume, info, index, nla_get_u32(attrs[SEXTANT_P_SOCKET]));
+	if (attrs[SEXTANT_P_SOCKET])
+		r = open_socket(volume, info, index, nla_get_u32(attrs[SEXTANT_P_SOCKET]));
+	if (r)
+		restore_slot(volume, &before);
+	return r;
+}
+
+static bool has_plain_socket(struct sextant_volume *volume)
+{
+	bool plain = false;
+	u32 peer;
+
+	spin_lock(&volume->lock);
+	for (peer = 0; peer < SEXTANT_PEERS; peer++)
+		plain |= volume->peers[peer].connection && volume->peers[peer].connection->plain;
+	spin_unlock(&volume->lock);
+	return plain;
 }
 
 /* The attach that was drawn, the table that was set and this START are one. */
-static int check_start(struct sextant_volume *volume, struct genl_info *info, u64 vdl, u32 epoch)
+static int check_start(struct sextant_volume *volume, struct genl_info *info,
+		       const struct sextant_start *start)
 {
 	const struct sextant_wire_table_entry *last;
-	u64 size_blocks = nla_get_u64(info->attrs[SEXTANT_A_SIZE_BLOCKS]);
-	u32 pg_blocks = nla_get_u32(info->attrs[SEXTANT_A_PG_BLOCKS]);
 	u32 peer;
 
 	if (!volume->attach_id_fresh || memcmp(attr_data(info, SEXTANT_A_ATTACH_ID),
@@ -223,37 +271,42 @@ static int check_start(struct sextant_volume *volume, struct genl_info *info, u6
 	if (!volume->table.count || !sextant_table_valid(&volume->table))
 		return refuse(info, -EINVAL, "The epoch table is missing or not a valid one");
 	last = &volume->table.entries[volume->table.count - 1];
-	if (le64_to_cpu(last->first_lsn) != vdl + 1 || le32_to_cpu(last->epoch) != epoch ||
+	if (le64_to_cpu(last->first_lsn) != start->vdl + 1 ||
+	    le32_to_cpu(last->epoch) != start->epoch ||
 	    memcmp(last->attach_id, volume->attach_id, SEXTANT_ATTACH_ID_BYTES))
 		return refuse(info, -EINVAL, "The table does not end with this attach at VDL + 1");
-	if (!pg_blocks || pg_blocks % SEXTANT_RECORD_BLOCKS_MAX)
+	if (!start->pg_blocks || start->pg_blocks % SEXTANT_RECORD_BLOCKS_MAX)
 		return refuse(info, -EINVAL, "PG_BLOCKS is not a multiple of a record's blocks");
-	if (size_blocks > U64_MAX >> (SEXTANT_BLOCK_SHIFT - SECTOR_SHIFT) ||
-	    size_blocks << (SEXTANT_BLOCK_SHIFT - SECTOR_SHIFT) < volume->table_sectors)
+	if (start->size_blocks > U64_MAX >> SEXTANT_BLOCK_SHIFT ||
+	    start->size_blocks << (SEXTANT_BLOCK_SHIFT - SECTOR_SHIFT) < volume->table_sectors)
 		return refuse(info, -ERANGE, "The device's table is longer than the volume");
 	for (peer = 0; peer < SEXTANT_PEERS; peer++)
 		if (!volume->peers[peer].set)
 			return refuse(info, -EINVAL, "Not all six peers have been set");
+	if (!start->plain && has_plain_socket(volume))
+		return refuse(info, -EPROTO, "A peer's socket was set as plain, and the volume is not");
 	return 0;
 }
 
 static int start(struct sextant_volume *volume, struct genl_info *info)
 {
-	u64 vdl = nla_get_u64(info->attrs[SEXTANT_A_VDL]);
-	u32 epoch = nla_get_u32(info->attrs[SEXTANT_A_EPOCH]);
-	int r = check_start(volume, info, vdl, epoch);
+	struct sextant_start start = {
+		.vdl = nla_get_u64(info->attrs[SEXTANT_A_VDL]),
+		.size_blocks = nla_get_u64(info->attrs[SEXTANT_A_SIZE_BLOCKS]),
+		.epoch = nla_get_u32(info->attrs[SEXTANT_A_EPOCH]),
+		.pg_blocks = nla_get_u32(info->attrs[SEXTANT_A_PG_BLOCKS]),
+		.generation = nla_get_u32(info->attrs[SEXTANT_A_GENERATION]),
+		.lease_ms = nla_get_u32(info->attrs[SEXTANT_A_LEASE_MS]),
+		.plain = info->attrs[SEXTANT_A_PLAIN],
+	};
+	int r = check_start(volume, info, &start);
 
 	if (r)
 		return r;
-	volume->size_blocks = nla_get_u64(info->attrs[SEXTANT_A_SIZE_BLOCKS]);
-	volume->pg_blocks = nla_get_u32(info->attrs[SEXTANT_A_PG_BLOCKS]);
-	volume->generation = nla_get_u32(info->attrs[SEXTANT_A_GENERATION]);
-	volume->lease_ms = nla_get_u32(info->attrs[SEXTANT_A_LEASE_MS]);
-	volume->local_az[0] = 0;
 	if (info->attrs[SEXTANT_A_LOCAL_AZ])
-		nla_strscpy(volume->local_az, info->attrs[SEXTANT_A_LOCAL_AZ],
-			    sizeof(volume->local_az));
-	r = sextant_volume_start(volume, vdl, epoch);
+		nla_strscpy(start.local_az, info->attrs[SEXTANT_A_LOCAL_AZ],
+			    sizeof(start.local_az));
+	r = sextant_volume_start(volume, &start);
 	if (r == -ENOKEY)
 		return refuse(info, r, "The data key of GENERATION has not been set");
 	return r;
@@ -370,8 +423,6 @@ static int do_step(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(volume);
 	flags = memalloc_noio_save();
 	mutex_lock(&volume->config);
-	if (info->genlhdr->cmd == SEXTANT_CMD_START || info->genlhdr->cmd == SEXTANT_CMD_PEER_SET)
-		volume->plain = volume->plain || info->attrs[SEXTANT_A_PLAIN];
 	r = run_step(volume, &steps[info->genlhdr->cmd], info);
 	mutex_unlock(&volume->config);
 	memalloc_noio_restore(flags);

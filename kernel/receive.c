@@ -105,7 +105,7 @@ static void note_beat(struct sextant_connection *connection, u64 beat,
 	struct sextant_volume *volume = connection->volume;
 	struct sextant_peer *peer = &volume->peers[connection->peer];
 	u32 slot = beat % SEXTANT_BEATS;
-	bool lease_back;
+	bool lease_back, released = false;
 	u32 rtt_us;
 
 	spin_lock(&volume->lock);
@@ -117,6 +117,8 @@ static void note_beat(struct sextant_connection *connection, u64 beat,
 		peer->lease_valid = true;
 		peer->incomplete_pgs = le32_to_cpu(reply->incomplete_pgs);
 		peer->missing_lsns = le64_to_cpu(reply->missing_lsns);
+		released = connection->release_beat && beat >= connection->release_beat;
+		connection->released = released;
 	}
 	lease_back = !volume->read_lease;
 	sextant_quorum_update(volume);
@@ -124,6 +126,8 @@ static void note_beat(struct sextant_connection *connection, u64 beat,
 	spin_unlock(&volume->lock);
 	if (lease_back)
 		sextant_reads_unpark(volume);
+	if (released)
+		wake_up_all(&volume->connections_wait);
 }
 
 static int handle_beat(struct sextant_connection *connection, u32 meta_bytes, u64 cookie)

@@ -145,7 +145,7 @@ static void gather_beat(struct sextant_connection *connection)
 	connection->beat_sent[beat % SEXTANT_BEATS] = ktime_get();
 	connection->beat_jiffies[beat % SEXTANT_BEATS] = jiffies;
 	if (release)
-		connection->released = true;
+		connection->release_beat = beat;
 }
 
 static bool beat_due(const struct sextant_connection *connection)
@@ -153,7 +153,7 @@ static bool beat_due(const struct sextant_connection *connection)
 	unsigned long last = connection->beat_jiffies[connection->beat % SEXTANT_BEATS];
 
 	if (connection->release)
-		return !connection->released;
+		return !connection->release_beat;
 	return !connection->beat ||
 	       time_after_eq(jiffies, last + sextant_beat_interval(connection->volume));
 }
@@ -201,7 +201,7 @@ static bool sender_needed(struct sextant_connection *connection)
 	if (!speaking(connection->volume))
 		return false;
 	return READ_ONCE(connection->next) || !list_empty(&connection->reads_queued) ||
-	       (READ_ONCE(connection->release) && !READ_ONCE(connection->released));
+	       (READ_ONCE(connection->release) && !READ_ONCE(connection->release_beat));
 }
 
 static int send_all(struct sextant_connection *connection)
@@ -250,8 +250,6 @@ int sextant_sender(void *data)
 		sextant_records_trim(volume, &freed);
 		spin_unlock(&volume->lock);
 		sextant_records_put_list(&freed);
-		if (READ_ONCE(connection->released))
-			wake_up_all(&volume->connections_wait);
 	}
 	return 0;
 }

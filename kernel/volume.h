@@ -39,6 +39,18 @@ struct sextant_read;
 #define SEXTANT_READS_MAX		256	/* in flight, each volume */
 #define SEXTANT_TICK_MS			250	/* time-outs are seen this late at most */
 
+/* What START brings; the attach id is the one that the volume drew. */
+struct sextant_start {
+	u64 vdl;				/* VCL of the recovery */
+	u64 size_blocks;
+	u32 epoch;
+	u32 pg_blocks;
+	u32 generation;				/* to seal with */
+	u32 lease_ms;
+	bool plain;				/* sockets need no TLS */
+	char local_az[SEXTANT_NAME_BYTES];
+};
+
 /* What a table line may say; Documentation/admin-guide.rst has the words. */
 struct sextant_options {
 	bool writethrough;
@@ -204,7 +216,7 @@ int sextant_volume_use_table(struct sextant_volume *volume, const struct sextant
 void sextant_volume_suspend_noflush(struct sextant_volume *volume);
 void sextant_volume_resume(struct sextant_volume *volume);
 void sextant_lifecycle_init(struct sextant_volume *volume);
-int sextant_volume_start(struct sextant_volume *volume, u64 vdl, u32 epoch);
+int sextant_volume_start(struct sextant_volume *volume, const struct sextant_start *start);
 void sextant_volume_clear_attach(struct sextant_volume *volume);
 
 /* submit.c */
