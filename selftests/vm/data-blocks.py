@@ -97,6 +97,8 @@ class Load:
         self.args = args
         self.journal = os.open(args.journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.failed = []
+        # A later load goes on counting where the one before it stopped.
+        self.number = max((number for _, number in read_journal(args.journal)[0]), default=0)
 
     def note(self, kind, writes):
         lines = "".join(f"{kind} {block} {number}\n" for block, number in writes)
@@ -111,7 +113,7 @@ class Load:
         device = Device(args.device, flags)
         rng = random.Random(index)
         mine = range(args.first + index, args.first + args.blocks, args.threads)
-        number = 0
+        number = self.number
         while self.going_on():
             count = 1 if index % 2 else rng.randint(1, 8)
             writes = []
