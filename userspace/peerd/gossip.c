@@ -36,6 +36,12 @@ static u64 pg_scl(const struct pg *pg)
 	return pg ? segment_scl(&pg->segment).lsn : 0;
 }
 
+/* Up to where every PG is to be asked for, now or as soon as may be. */
+static u64 sweep_upto(const struct gossip *gossip)
+{
+	return gossip->sweep_wanted ? gossip->volume->known_vdl : gossip->sweep_lsn;
+}
+
 static bool pg_lacks(const struct gossip *gossip, u32 number)
 {
 	const struct pg_end *end = &gossip->volume->ends[number];
@@ -45,7 +51,7 @@ static bool pg_lacks(const struct gossip *gossip, u32 number)
 		return false;
 	if (pg && (pg->base_damaged || pg->repair || segment_damaged(&pg->segment)))
 		return true;
-	return end->tail_lsn > pg_scl(pg) || end->checked_lsn < gossip->sweep_lsn;
+	return end->tail_lsn > pg_scl(pg) || end->checked_lsn < sweep_upto(gossip);
 }
 
 void gossip_missing(const struct volume *volume, u32 *pgs, u64 *lsns)
@@ -65,8 +71,8 @@ void gossip_missing(const struct volume *volume, u32 *pgs, u64 *lsns)
 			held = end->checked_lsn;
 		if (end->tail_lsn > held)
 			*lsns += end->tail_lsn - held;
-		else if (gossip->sweep_lsn > held)
-			*lsns += gossip->sweep_lsn - held;
+		else if (sweep_upto(gossip) > held)
+			*lsns += sweep_upto(gossip) - held;
 	}
 }
 

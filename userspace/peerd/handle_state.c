@@ -46,7 +46,8 @@ static void state_fill_store(const struct volume *volume, struct sextant_wire_st
 			continue;
 		pg_count++;
 		stored += pg_bytes(pg);
-		damaged += pg->segment.range_count + pg->segment.damaged_records + pg->repair;
+		damaged += pg->segment.range_count + pg->segment.damaged_records + pg->repair +
+			   pg->base_damaged;
 	}
 	gossip_missing(volume, &missing_pgs, &missing_lsns);
 	reply->pg_count = cpu_to_le32(pg_count);
@@ -85,6 +86,20 @@ void handle_state(struct connection *connection, u64 cookie, u32 status)
 
 /* ---- PG_LIST ----------------------------------------------------------- */
 
+static bool pg_state(const struct pg *pg, const struct sextant_table *table, u64 upto_lsn,
+		     struct sextant_wire_pg_state *state)
+{
+	bool holds;
+
+	memset(state, 0, sizeof(*state));
+	holds = segment_state(&pg->segment, table, upto_lsn, state);
+	if (!pg->base_damaged && !pg->io_error)
+		return holds;
+	state->pg = cpu_to_le32(pg->number);
+	state->flags |= cpu_to_le32(SEXTANT_PG_DAMAGED);
+	return true;
+}
+
 void handle_pg_list(struct connection *connection, struct frame *frame)
 {
 	const struct sextant_wire_pg_list *message = frame->meta;
@@ -107,8 +122,7 @@ void handle_pg_list(struct connection *connection, struct frame *frame)
 	for (number = le32_to_cpu(message->from_pg); number < volume->pg_count; number++) {
 		const struct pg *pg = volume->pgs[number];
 
-		if (!pg || !segment_state(&pg->segment, &table, le64_to_cpu(message->upto_lsn),
-					  &states[count]))
+		if (!pg || !pg_state(pg, &table, le64_to_cpu(message->upto_lsn), &states[count]))
 			continue;
 		if (++count == PG_PAGE_MAX) {
 			reply.next_pg = cpu_to_le32(number + 1);

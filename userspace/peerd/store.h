@@ -136,7 +136,11 @@ struct pg {
 	int base_fd, meta_fd, checkpoint_fd;
 	u64 checkpoint_writes;
 	struct checkpoint checkpoint;	/* the durable one */
-	bool base_damaged;		/* no checkpoint holds: the base says nothing */
+	/*
+	 * No checkpoint holds: the base says nothing. All that was in it is at or
+	 * below VDL, so no record that an attach asks for is lost with it.
+	 */
+	bool base_damaged;
 	struct base_discard *discards;
 	u32 discard_count;
 	u64 base_changes;		/* counts changes of what lies where */

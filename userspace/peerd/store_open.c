@@ -217,8 +217,6 @@ static int pg_open(struct volume *volume, const char *name, u32 number)
 		rc = base_reset(pg);
 	}
 	segment_start(pg);
-	if (!rc && pg->base_damaged)
-		rc = segment_damage_range(&pg->segment, 0, ~0ull, epoch_highest(volume));
 	volume_raise_vdl(volume, pg->checkpoint.known_vdl);
 	if (!rc)
 		rc = chunks_open(pg);
