@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
@@ -92,6 +93,8 @@ int main(int argc, char **argv)
 		return rc;
 	sextant_log_open("sextant-peerd", options.debug ? SEXTANT_LOG_DEBUG : SEXTANT_LOG_INFO);
 	peer_options = &options;
+	/* Where it may: memory it needs is not waited for on a volume it serves itself. */
+	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	files_allow();
 	store_fd = store_lock(options.store);
 	if (store_fd < 0)
