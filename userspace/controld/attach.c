@@ -84,38 +84,18 @@ static u8 keep_voters(struct attempt *attempt)
 	return voters;
 }
 
-/* Did the writer of this ballot, or a later one, say that it let go? */
-static bool is_released(const struct attempt *attempt, u8 voters, u32 epoch)
-{
-	u32 i;
-
-	for (i = 0; i < SEXTANT_PEERS; i++) {
-		const struct sextant_wire_state_reply *state = &attempt->panel->peers[i].state;
-
-		if (voters & (1u << i) && le32_to_cpu(state->flags) & SEXTANT_STATE_RELEASED &&
-		    le32_to_cpu(state->accepted.epoch) >= epoch)
-			return true;
-	}
-	return false;
-}
-
 static int check_lease(struct attempt *attempt, u8 voters)
 {
-	u32 i;
+	const struct panel_peer *peer = panel_lease(attempt->panel, attempt->base.lease_ms, voters);
+	const struct sextant_wire_state_reply *state;
 
-	for (i = 0; i < SEXTANT_PEERS && !attempt->request->force; i++) {
-		const struct sextant_wire_state_reply *state = &attempt->panel->peers[i].state;
-		u64 age_ms = le64_to_cpu(state->lease_age_ms);
-
-		if (!(voters & (1u << i)) || age_ms >= attempt->base.lease_ms ||
-		    is_released(attempt, voters, le32_to_cpu(state->accepted.epoch)))
-			continue;
-		return report_fail(attempt->request->report, SEXTANT_CODE_ATTACHED,
-				   "'%s' is attached by %s (epoch %u, heard %" PRIu64 " ms ago): detach it there, or fence that host with --force",
-				   attempt->base.name, state->holder[0] ? state->holder : "another host",
-				   le32_to_cpu(state->accepted.epoch), age_ms);
-	}
-	return 0;
+	if (!peer || attempt->request->force)
+		return 0;
+	state = &peer->state;
+	return report_fail(attempt->request->report, SEXTANT_CODE_ATTACHED,
+			   "'%s' is attached by %s (epoch %u, heard %" PRIu64 " ms ago): detach it there, or fence that host with --force",
+			   attempt->base.name, state->holder[0] ? state->holder : "another host",
+			   le32_to_cpu(state->accepted.epoch), le64_to_cpu(state->lease_age_ms));
 }
 
 /* The highest epoch promised or accepted anywhere we heard of. */
@@ -367,7 +347,7 @@ static int activate(struct attempt *attempt, struct attached *attached)
 static u32 lease_to_wait(const struct attempt *attempt)
 {
 	if (!attempt->base.table_count ||
-	    is_released(attempt, attempt->promised, attempt->base.ballot.epoch))
+	    panel_is_released(attempt->panel, attempt->base.ballot.epoch, attempt->promised))
 		return 0;
 	return attempt->base.lease_ms + attempt->base.lease_ms / 50;	/* clocks drift */
 }

@@ -435,9 +435,9 @@ void create_volume(const struct control_config *config, json_t *request, struct 
 
 static int check_unused(struct making *making)
 {
+	const struct panel_peer *peer;
 	struct kernel_volume here;
 	struct kernel_link kernel;
-	u32 i;
 
 	if (!kernel_open(&kernel) && !kernel_get(&kernel, making->manifest.volume, &here)) {
 		kernel_close(&kernel);
@@ -446,15 +446,11 @@ static int check_unused(struct making *making)
 				   making->manifest.name, here.device_name);
 	}
 	kernel_close(&kernel);
-	for (i = 0; i < SEXTANT_PEERS; i++) {
-		const struct panel_peer *peer = &making->panel->peers[i];
-
-		if (peer->answered && !(le32_to_cpu(peer->state.flags) & SEXTANT_STATE_RELEASED) &&
-		    le64_to_cpu(peer->state.lease_age_ms) < making->manifest.lease_ms)
-			return report_fail(making->report, SEXTANT_CODE_ATTACHED,
-					   "'%s' is attached by %s: detach it there first",
-					   making->manifest.name, peer->state.holder);
-	}
+	peer = panel_lease(making->panel, making->manifest.lease_ms, ~0ull);
+	if (peer)
+		return report_fail(making->report, SEXTANT_CODE_ATTACHED,
+				   "'%s' is attached by %s: detach it there first",
+				   making->manifest.name, peer->state.holder);
 	return 0;
 }
 

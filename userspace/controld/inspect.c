@@ -40,21 +40,12 @@ static const struct kernel_volume *find_here(const struct here *here, const u8 *
 static void add_use(json_t *object, struct panel *panel, const struct panel_peer *newest,
 		    const struct kernel_volume *here)
 {
-	bool attached = false;
+	bool attached = panel_lease(panel, newest->manifest.lease_ms, ~0ull);
 	char path[160];
 	u32 i, present = 0;
 
-	for (i = 0; i < panel->count; i++) {
-		const struct sextant_wire_state_reply *state = &panel->peers[i].state;
-
-		if (!panel->peers[i].answered)
-			continue;
-		present++;
-		if (state->accepted.epoch == newest->state.accepted.epoch &&
-		    !(le32_to_cpu(state->flags) & SEXTANT_STATE_RELEASED) &&
-		    le64_to_cpu(state->lease_age_ms) < newest->manifest.lease_ms)
-			attached = true;
-	}
+	for (i = 0; i < panel->count; i++)
+		present += panel->peers[i].answered;
 	json_object_set_new(object, "peers_present", json_integer(present));
 	json_object_set_new(object, "attached", json_boolean(attached));
 	json_object_set_new(object, "holder", attached ? json_string(newest->state.holder) :

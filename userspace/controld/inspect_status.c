@@ -147,25 +147,6 @@ static json_t *describe_store(const struct panel *panel, u32 index,
 	return object;
 }
 
-static bool lease_stands(const struct panel *panel, const struct sextant_manifest *manifest,
-			 const char **holder)
-{
-	u32 i;
-
-	for (i = 0; i < panel->count; i++) {
-		const struct sextant_wire_state_reply *state = &panel->peers[i].state;
-
-		if (!panel->peers[i].answered ||
-		    le32_to_cpu(state->accepted.epoch) != manifest->ballot.epoch ||
-		    le32_to_cpu(state->flags) & SEXTANT_STATE_RELEASED ||
-		    le64_to_cpu(state->lease_age_ms) >= manifest->lease_ms)
-			continue;
-		*holder = state->holder;
-		return true;
-	}
-	return false;
-}
-
 static json_t *describe_elsewhere(const struct control_config *config, const char *wanted,
 				  struct report *report)
 {
@@ -173,9 +154,8 @@ static json_t *describe_elsewhere(const struct control_config *config, const cha
 	char uuid[SEXTANT_UUID_TEXT_BYTES];
 	struct sextant_manifest manifest;
 	u8 volume[SEXTANT_UUID_BYTES];
-	const char *holder = NULL;
+	const struct panel_peer *attached;
 	struct panel *panel;
-	bool attached;
 	u32 i;
 
 	if (locate_volume(config, wanted, volume, report) ||
@@ -194,13 +174,13 @@ static json_t *describe_elsewhere(const struct control_config *config, const cha
 	panel_states(panel, SEXTANT_MSG_PROBE, NULL, 0, SEXTANT_PEERS);
 	for (i = 0; i < SEXTANT_PEERS; i++)
 		json_array_append_new(peers, describe_store(panel, i, &manifest));
-	attached = lease_stands(panel, &manifest, &holder);
+	attached = panel_lease(panel, manifest.lease_ms, ~0ull);
 	sextant_uuid_format(uuid, volume);
 	object = json_pack("{s:s, s:s, s:s, s:n, s:I, s:I, s:s?, s:o}", "name", manifest.name,
 			   "uuid", uuid, "state", attached ? "attached elsewhere" : "detached",
 			   "device", "epoch", (json_int_t)manifest.ballot.epoch, "size_bytes",
 			   (json_int_t)(manifest.size_blocks << SEXTANT_BLOCK_SHIFT), "holder",
-			   holder, "peers", peers);
+			   attached ? attached->state.holder : NULL, "peers", peers);
 	panel_free(panel);
 	sextant_manifest_release(&manifest);
 	return object;

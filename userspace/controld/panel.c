@@ -241,3 +241,33 @@ void panel_complaints(const struct panel *panel, char *text, size_t bytes)
 	if (!length)
 		snprintf(text, bytes, "their stores are not the ones that the manifest names");
 }
+
+bool panel_is_released(const struct panel *panel, u32 epoch, u64 among)
+{
+	u32 i;
+
+	for (i = 0; i < panel->count; i++) {
+		const struct panel_peer *peer = &panel->peers[i];
+
+		if (among & (1ull << i) && peer->answered &&
+		    le32_to_cpu(peer->state.flags) & SEXTANT_STATE_RELEASED &&
+		    le32_to_cpu(peer->state.accepted.epoch) >= epoch)
+			return true;
+	}
+	return false;
+}
+
+const struct panel_peer *panel_lease(const struct panel *panel, u32 lease_ms, u64 among)
+{
+	u32 i;
+
+	for (i = 0; i < panel->count; i++) {
+		const struct panel_peer *peer = &panel->peers[i];
+
+		if (among & (1ull << i) && peer->answered &&
+		    le64_to_cpu(peer->state.lease_age_ms) < lease_ms &&
+		    !panel_is_released(panel, le32_to_cpu(peer->state.accepted.epoch), among))
+			return peer;
+	}
+	return NULL;
+}

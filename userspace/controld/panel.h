@@ -61,6 +61,15 @@ struct panel_peer *panel_newest(struct panel *panel, const u8 *volume);
 /* Is peer `index` of a volume's panel the store that its manifest names? */
 bool panel_is_voter(const struct panel *panel, u32 index, const struct sextant_manifest *manifest);
 
+/*
+ * Did the writer of this epoch, or a later one, say that it let go? Only the
+ * writer says so, so one peer that heard it is enough. among: a bit each peer.
+ */
+bool panel_is_released(const struct panel *panel, u32 epoch, u64 among);
+
+/* A peer that heard a writer less than lease_ms ago which has not let go, or NULL. */
+const struct panel_peer *panel_lease(const struct panel *panel, u32 lease_ms, u64 among);
+
 /* "az1a, az1b: cannot be connected to: Connection refused; az2b: ...": of the unconnected. */
 void panel_complaints(const struct panel *panel, char *text, size_t bytes);
 
