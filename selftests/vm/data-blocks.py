@@ -15,6 +15,7 @@ elsewhere, verified later.
       was after some write, nothing later, nothing missing.
   count JOURNAL       prints how many writes have been acknowledged
   fill DEVICE FIRST COUNT NUMBER     writes COUNT blocks from FIRST on, and fsyncs
+  trickle DEVICE BLOCK FILE          writes BLOCK five times a second until FILE exists
   expect DEVICE FIRST COUNT NUMBER   reads each by itself: "right R wrong W eio E"
 """
 import argparse
@@ -25,6 +26,7 @@ import random
 import struct
 import sys
 import threading
+import time
 import zlib
 
 BLOCK = 4096
@@ -207,6 +209,16 @@ def fill(args):
     return 0
 
 
+def trickle(args):
+    device, number = Device(args.device, os.O_WRONLY), 0
+    while not os.path.exists(args.until):
+        number += 1
+        device.write(args.block, number)
+        device.sync()
+        time.sleep(0.2)
+    return 0
+
+
 def expect(args):
     device = Device(args.device, os.O_RDONLY)
     right = eio = 0
@@ -253,12 +265,17 @@ def main():
         verb.add_argument("device")
         for number in "first", "count", "number":
             verb.add_argument(number, type=int)
+    verb = verbs.add_parser("trickle")
+    verb.add_argument("device")
+    verb.add_argument("block", type=int)
+    verb.add_argument("until")
     args = parser.parse_args()
     if args.verb == "load":
         if args.ordered:
             args.threads = 1
         return Load(args).run()
-    return {"verify": verify, "count": count, "fill": fill, "expect": expect}[args.verb](args)
+    return {"verify": verify, "count": count, "fill": fill, "trickle": trickle,
+            "expect": expect}[args.verb](args)
 
 
 if __name__ == "__main__":
