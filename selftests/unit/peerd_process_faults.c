@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What a store must survive: SIGKILL under load, rot, a full disk.
- * deadline: 120
+ * deadline: 60
  */
 #include <dirent.h>
 #include <sys/mount.h>
@@ -157,6 +157,20 @@ static uint32_t wrong_blocks(int fd)
 	return wrong;
 }
 
+/* The size of a log file, by the first that is found. */
+static long chunk_bytes(void)
+{
+	char command[1200], line[64] = "";
+	FILE *list;
+
+	snprintf(command, sizeof(command), "find '%s' -name 'log-*' -printf '%%s\\n'", one.store);
+	list = popen(command, "r");
+	if (!fgets(line, sizeof(line), list))
+		line[0] = 0;
+	pclose(list);
+	return atol(line);
+}
+
 static void test_kill(void)
 {
 	uint64_t acked[CLIENT_PGS];
@@ -184,7 +198,11 @@ static void test_kill(void)
 			rounds++;
 		close(fd);
 	}
+	fd = client_open(&one, SEXTANT_ROLE_CONTROL, NULL);
+	ok(le64_to_cpu(client_probe(fd)->log_bytes) < 16 << 20, "the log keeps near its bound");
+	close(fd);
 	is_u64(rounds, ROUNDS, "SIGKILL under load: all that was acked is there");
+	ok(chunk_bytes() == 256 << 10, "the log's files are as large as was said");
 	diag("%u records, %" PRIu64 " LSNs", sent_count, client_next_lsn - 1);
 }
 
@@ -293,6 +311,38 @@ static void test_rot(void)
 	close(fd);
 }
 
+/* The last batch that was acked rots while the daemon is down: damaged, not torn. */
+static void test_last_batch(void)
+{
+	int fd, control;
+	uint8_t bytes[SEXTANT_BLOCK_BYTES];
+	uint64_t before;
+	char path[1024];
+	long offset = 0;
+
+	client_make_volume(&one, 1, 16);
+	fd = client_writer(&one);
+	control = client_open(&one, SEXTANT_ROLE_CONTROL, NULL);
+	client_next(SEXTANT_RECORD_DATA, 2, 2 * CLIENT_PG_BLOCKS, 1);
+	client_must(client_append(fd) && client_ack_until(fd, 1), "an APPEND is not acked");
+	before = le64_to_cpu(client_probe(control)->log_bytes);
+	for (int i = 0; i < 500 && le64_to_cpu(client_probe(control)->log_bytes) == before; i++)
+		client_sleep_ms(10);
+	ok(le64_to_cpu(client_probe(control)->log_bytes) > before, "a last batch is vouched for");
+	close(fd);
+	close(control);
+	daemon_end(&one, SIGKILL);
+	/* The volumes before had blocks of this LSN, too. */
+	client_fill(bytes, 1);
+	while (find_bytes("log", bytes, sizeof(bytes), path, &offset))
+		flip(path, offset + 5);
+	daemon_start(&one);
+	fd = client_writer(&one);
+	is_u64(client_look(fd, 2 * CLIENT_PG_BLOCKS), SEXTANT_ST_OK, "and when it rots");
+	is_u64(client_version(0)->kind, SEXTANT_BLOCK_DAMAGED, "it is damaged, not absent");
+	close(fd);
+}
+
 /* ---- a full disk ------------------------------------------------------- */
 
 static void ballast(const char *path, bool on)
@@ -382,6 +432,7 @@ int main(int argc, char **argv)
 	client_make_volume(&one, 1, 16);
 	test_kill();
 	test_rot();
+	test_last_batch();
 	daemon_end(&one, SIGTERM);
 	test_full();
 	return client_end();

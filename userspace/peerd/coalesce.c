@@ -506,6 +506,7 @@ static void coalesce_run(struct loop_timer *timer)
 	if (work->stopped || work->pg)
 		return;
 	if (is_time(work)) {
+		log_vouch_all(volume);
 		pg = pg_find(work, &limit);
 		if (pg) {
 			pass_start(work, pg, &limit);

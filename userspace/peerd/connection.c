@@ -458,13 +458,29 @@ static void send_done(struct loop_op *op, int result)
 
 /* ---- life ------------------------------------------------------------ */
 
+/* Sent at once; and a host that is gone without a word is noticed. */
+static void socket_options(int fd)
+{
+	static const struct {
+		int level, option, value;
+	} wanted[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 10 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 5 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 4 },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, 30000 },
+	};
+
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		setsockopt(fd, wanted[i].level, wanted[i].option, &wanted[i].value, sizeof(int));
+}
+
 struct connection *connection_new(int fd, const struct connection_ops *ops, const char *address)
 {
 	struct connection *connection = memory_get_zeroed(sizeof(*connection));
-	int one = 1;
 
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	socket_options(fd);
 	connection->fd = fd;
 	connection->ops = ops;
 	connection->references = 1;

@@ -502,6 +502,18 @@ void gossip_wake(struct volume *volume, bool everything)
 		loop_timer_set(&gossip->timer, PG_RETRY_MS / 2);
 }
 
+void gossip_hold(struct volume *volume, bool on)
+{
+	for (u32 i = 0; i < SEXTANT_PEERS; i++) {
+		struct connection *connection = volume->gossip->peers[i].connection;
+
+		if (connection && on)
+			connection_pause(connection, CONNECTION_HOLD_BARRIER);
+		else if (connection)
+			connection_resume(connection, CONNECTION_HOLD_BARRIER);
+	}
+}
+
 void gossip_init(struct volume *volume)
 {
 	struct gossip *gossip = memory_get_zeroed(sizeof(*gossip));

@@ -11,6 +11,9 @@ void gossip_release(struct volume *volume);
 /* Looks whether something is missing; everything: ask for every PG once more. */
 void gossip_wake(struct volume *volume, bool everything);
 
+/* Takes nothing from other peers for now, or goes on: a request waits for the commits. */
+void gossip_hold(struct volume *volume, bool on);
+
 /* Lets go of the connection and starts nothing more. */
 void gossip_stop(struct volume *volume);
 

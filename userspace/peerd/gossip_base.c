@@ -26,10 +26,28 @@ struct base_put {
 	struct put_op ops[2 * SEXTANT_RECORD_BLOCKS_MAX];
 };
 
+static void base_request(struct gossip *gossip)
+{
+	struct sextant_wire_pull_base message = { .pg = cpu_to_le32(gossip->number) };
+	const struct pg *pg = gossip->base_pg;
+	u64 from_block = pg->segment.first_block;
+
+	sextant_ballot_to_wire(&message.ballot, &gossip->volume->vote.accepted);
+	message.upto_lsn = cpu_to_le64(gossip->upto_lsn);
+	/* From the PG's end on there are no blocks: the answer says how far the peer is. */
+	if (gossip->repair == REPAIR_ASK)
+		from_block += pg->segment.block_count;
+	else if (gossip->repair == REPAIR_TAKE)
+		from_block = pg->repair_block;
+	else if (!pg->base_damaged)
+		message.after_lsn = cpu_to_le64(pg->segment.base_tail.lsn);
+	message.from_block = cpu_to_le64(from_block);
+	gossip_request(gossip, SEXTANT_MSG_PULL_BASE, &message, sizeof(message));
+}
+
 void gossip_base_start(struct gossip *gossip)
 {
 	struct volume *volume = gossip->volume;
-	struct sextant_wire_pull_base message = { .pg = cpu_to_le32(gossip->number) };
 	struct pg *pg;
 	u32 status;
 
@@ -41,17 +59,12 @@ void gossip_base_start(struct gossip *gossip)
 	pg->base_pulling = true;
 	pg->operations++;
 	gossip->base_pg = pg;
-	gossip->repairing = pg->repair && !pg->base_damaged;
-	sextant_ballot_to_wire(&message.ballot, &volume->vote.accepted);
-	message.upto_lsn = cpu_to_le64(gossip->upto_lsn);
-	message.from_block = cpu_to_le64(gossip->repairing ? pg->repair_block :
-							     pg->segment.first_block);
-	if (!pg->base_damaged && !gossip->repairing)
-		message.after_lsn = cpu_to_le64(pg->segment.base_tail.lsn);
+	gossip->repair = pg->repair && !pg->base_damaged ? REPAIR_ASK : REPAIR_NONE;
+	gossip->repaired = false;
 	sextant_log(SEXTANT_LOG_INFO, "volume %s: asks %s for %s of PG %u", volume->uuid_text,
-		    gossip->asking->address, gossip->repairing ? "a block" : "the base",
+		    gossip->asking->address, gossip->repair ? "a block" : "the base",
 		    gossip->number);
-	gossip_request(gossip, SEXTANT_MSG_PULL_BASE, &message, sizeof(message));
+	base_request(gossip);
 }
 
 /* ---- blocks ------------------------------------------------------------ */
@@ -151,29 +164,43 @@ static void blocks_put(struct gossip *gossip, struct frame *frame, u32 count)
 	connection_pause(gossip->asking->connection, CONNECTION_HOLD_LOG);
 }
 
+/* No store has the block: its entry says so again. */
+static void blank_put(struct gossip *gossip)
+{
+	struct base_put *put = memory_get(sizeof(*put));
+	struct pg *pg = gossip->base_pg;
+
+	put->gossip = gossip;
+	put->data = NULL;
+	put->pending = put->op_count = 0;
+	memset(&put->entries[0], 0, sizeof(put->entries[0]));
+	gossip->pending++;
+	put_start(put, pg->meta_fd, &put->entries[0], sizeof(put->entries[0]),
+		  (pg->repair_block - pg->segment.first_block) * sizeof(put->entries[0]));
+}
+
 void gossip_base_blocks(struct gossip *gossip, struct frame *frame)
 {
 	const struct sextant_wire_pull_blocks *message = frame->meta;
 	struct pg *pg = gossip->base_pg;
 
-	if (!blocks_valid(pg, frame)) {
+	if (!blocks_valid(pg, frame) || gossip->repair == REPAIR_ASK) {
 		gossip->failed = true;
 		connection_close(gossip->asking->connection);
 		return;
 	}
-	if (!gossip->repairing) {
+	if (gossip->repair == REPAIR_NONE) {
 		blocks_put(gossip, frame, le32_to_cpu(message->count));
 		return;
 	}
-	/* One block was wanted, and the stream goes on to the PG's end. */
-	if (le64_to_cpu(message->blocks[0].block) == pg->repair_block) {
+	if (le64_to_cpu(message->blocks[0].block) == pg->repair_block)
 		blocks_put(gossip, frame, 1);
-		pg->repair = false;
-	}
+	else
+		blank_put(gossip);
+	/* That was all that was wanted, and the stream goes on to the PG's end. */
+	gossip->repaired = true;
 	gossip->ended = true;
 	connection_close(gossip->asking->connection);
-	if (!gossip->pending)
-		gossip_base_end(gossip);
 }
 
 /* ---- the end ----------------------------------------------------------- */
@@ -266,10 +293,31 @@ static bool answer_holds(const struct gossip *gossip)
 	       tail_lsn >= pg->segment.base_tail.lsn && upto_lsn >= pg->checkpoint.floor_lsn;
 }
 
+static void repair_end(struct gossip *gossip)
+{
+	struct pg *pg = gossip->base_pg;
+	bool whole = gossip->end_is_there && !gossip->end.status && !gossip->failed;
+
+	if (gossip->repair == REPAIR_ASK && whole &&
+	    le64_to_cpu(gossip->end.upto_lsn) >= pg->segment.base_tail.lsn) {
+		gossip->repair = REPAIR_TAKE;
+		base_request(gossip);
+		return;
+	}
+	if (gossip->repair == REPAIR_TAKE && whole && !gossip->repaired) {
+		gossip->repaired = true;
+		blank_put(gossip);
+		return;
+	}
+	if (gossip->repaired && !gossip->failed)
+		pg->repair = false;
+	base_finish(gossip, false);
+}
+
 void gossip_base_end(struct gossip *gossip)
 {
-	if (gossip->repairing)
-		base_finish(gossip, false);
+	if (gossip->repair)
+		repair_end(gossip);
 	else if (answer_holds(gossip))
 		sync_start(gossip, gossip->base_pg->base_fd, sync_next);
 	else

@@ -47,7 +47,9 @@ struct gossip {
 	bool failed;			/* one of them failed */
 
 	struct pg *base_pg;		/* a PULL_BASE is under way for it */
-	bool repairing;			/* for one block of it only */
+	/* For one block of it: a peer that is as far is looked for, then it is taken. */
+	enum { REPAIR_NONE, REPAIR_ASK, REPAIR_TAKE } repair;
+	bool repaired;
 	struct loop_op sync_op;
 	struct checkpoint_write checkpoint;
 };

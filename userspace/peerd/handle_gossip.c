@@ -236,7 +236,8 @@ static void handle_pull_base(struct connection *connection, struct frame *frame)
 	number = le32_to_cpu(message->pg);
 	pull = pull_new(connection, frame, true, &message->ballot, number);
 	status = vote_may_read(&volume->vote, &pull->ballot);
-	if (!status && pull->pg && pull->pg->base_damaged)
+	if (!status && pull->pg && (pull->pg->base_damaged || pull->pg->base_pulling ||
+				    segment_damaged(&pull->pg->segment)))
 		status = SEXTANT_ST_DAMAGED;
 	if (status || !pull->pg) {
 		pull_end(pull, status);

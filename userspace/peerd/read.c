@@ -115,6 +115,11 @@ static void check(struct block_read *read)
 		plan(read);
 		return;
 	}
+	/* Another peer's blocks are being put in their places: old and new are mixed. */
+	if (bad & read->in_base && pg->base_pulling) {
+		read_end(read, SEXTANT_ST_INCOMPLETE);
+		return;
+	}
 	for (u32 i = 0; i < read->count; i++) {
 		if (bad & 1u << i)
 			block_damaged(read, i);

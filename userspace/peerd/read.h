@@ -28,7 +28,7 @@ struct block_read {
 	u64 block;
 	u32 count;			/* <= SEXTANT_RECORD_BLOCKS_MAX, within the PG */
 	bool meta_only;
-	/* OK: versions are there. BELOW_FLOOR: gone meanwhile. */
+	/* OK: versions are there. BELOW_FLOOR: gone. INCOMPLETE: being replaced. */
 	void (*done)(struct block_read *read, u32 status);
 
 	struct sextant_wire_block versions[SEXTANT_RECORD_BLOCKS_MAX];

@@ -131,6 +131,7 @@ struct pg {
 	struct append *gathered, **gathered_end;
 	u64 gathered_bytes;
 	struct commit *commit;		/* being written */
+	bool vouched;			/* the log's last batch is an empty one, or there is none */
 	struct loop_task commit_task;
 
 	int base_fd, meta_fd, checkpoint_fd;
@@ -202,6 +203,13 @@ struct append *append_new(struct pg *pg, const struct sextant_wire_record *recor
 			  const struct sextant_wire_seal *seals, struct buffer *data,
 			  u32 data_bytes);
 void append_free(struct append *append);
+
+/*
+ * Writes an empty batch behind one with records, where nothing is being written:
+ * a last batch that rots would be taken for a torn one, and this one is the last.
+ */
+void log_vouch(struct pg *pg);
+void log_vouch_all(struct volume *volume);
 
 /* No batch below this sequence will become durable any more. */
 u64 log_sequence_next(const struct pg *pg);

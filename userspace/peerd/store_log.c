@@ -21,6 +21,7 @@ struct commit {
 	struct log_position before;
 	struct chunk *chunk;
 	u32 bytes, written;
+	bool vouches;			/* it has no records */
 	u32 iov_count, iov_first;
 	void *header;
 	struct iovec iov[COMMIT_RECORDS_MAX + 1];
@@ -107,6 +108,8 @@ static void commit_free(struct commit *commit)
 {
 	header_put(commit->header);
 	commit->pg->commit = NULL;
+	if (commit->vouches)
+		volume_commit_end(commit->pg->volume, 0);
 	free(commit);
 }
 
@@ -135,6 +138,7 @@ static void commit_durable(struct commit *commit)
 
 	if (!commit->chunk->first_sequence)
 		commit->chunk->first_sequence = commit->before.next_sequence;
+	pg->vouched = commit->vouches;
 	commit->chunk->bytes += commit->bytes;
 	pg->volume->log_bytes += commit->bytes;
 	for (append = commit->appends; append; append = append->next) {
@@ -319,6 +323,27 @@ static void commit_run(struct loop_task *task)
 		if (chunk_next(pg))
 			loop_later(&pg->commit_task);
 	}
+}
+
+void log_vouch(struct pg *pg)
+{
+	struct commit *commit;
+
+	if (pg->vouched || pg->commit || pg->gathered || pg->io_error || !pg->current)
+		return;
+	if (pg->chunk_bytes - pg->position.offset < SEXTANT_BLOCK_BYTES && !chunk_next(pg))
+		return;
+	commit = commit_new(pg);
+	commit->vouches = true;
+	volume_commit_begin(pg->volume, 0);
+	commit_start(pg, commit);
+}
+
+void log_vouch_all(struct volume *volume)
+{
+	for (u32 i = 0; i < volume->pg_count; i++)
+		if (volume->pgs[i])
+			log_vouch(volume->pgs[i]);
 }
 
 u64 log_sequence_next(const struct pg *pg)

@@ -120,6 +120,7 @@ static int scan_batch(void *context, const struct log_header *header, u32 number
 		chunk->first_sequence = le64_to_cpu(header->sequence);
 	chunk->bytes += log_batch_size(header);
 	pg->volume->log_bytes += log_batch_size(header);
+	pg->vouched = !header->record_count;
 	log_records(&cursor, header);
 	while (log_records_next(&cursor, &record)) {
 		struct segment_place place = {
@@ -176,6 +177,7 @@ static int log_open(struct pg *pg)
 	u32 *numbers;
 	int rc;
 
+	pg->vouched = true;
 	numbers = memory_get(pg->chunk_count * sizeof(*numbers));
 	for (chunk = pg->spare; chunk; chunk = chunk->next)
 		numbers[scan.chunk_count++] = chunk->number;
@@ -315,6 +317,7 @@ struct pg *store_pg(struct volume *volume, u32 number, u32 *status)
 		goto failed;
 	}
 	pg->position = (struct log_position){ .chunk = ~0u, .next_sequence = 1 };
+	pg->vouched = true;
 	return pg;
 failed:
 	rc = -errno;

@@ -208,6 +208,7 @@ void volumes_close(void)
 			continue;
 		coalesce_stop(volume);
 		gossip_stop(volume);
+		log_vouch_all(volume);
 	}
 	if (loop_drain(busy_count))
 		return;
@@ -373,6 +374,7 @@ void volume_barrier(struct volume *volume, struct connection *connection, struct
 	*volume->barriers_end = barrier;
 	volume->barriers_end = &barrier->next;
 	hold_writers(volume, CONNECTION_HOLD_BARRIER, true);
+	gossip_hold(volume, true);
 	loop_later(&volume->barrier_task);
 }
 
@@ -400,8 +402,10 @@ static void barriers_run(struct loop_task *task)
 		connection_release(barrier->connection);
 		free(barrier);
 	}
-	if (!volume->barriers)
+	if (!volume->barriers) {
 		hold_writers(volume, CONNECTION_HOLD_BARRIER, false);
+		gossip_hold(volume, false);
+	}
 	if (volume->deleted && volume_idle(volume))
 		volume_free(volume);
 }
