@@ -4,9 +4,10 @@
 
   commands UUID     every command against a volume that nobody has attached
   powerless UUID    every command, as a process that lacks CAP_SYS_ADMIN
+  listen UUID       prints "listening", then "event NUMBER" for each of that volume
   spec YAML HEADER  the specification says what the header says (needs python3-yaml)
 
-Prints "ok TEXT" or "not ok TEXT" a case and "# ..." lines; the test that calls
+commands, powerless and spec print "ok TEXT" or "not ok TEXT" a case and "# ..." lines; the test that calls
 it counts them.
 """
 import ctypes
@@ -571,6 +572,20 @@ def powerless(uuid):
         report(True, "listening to events is refused")
 
 
+def listen(uuid):
+    nl = Netlink()
+    nl.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, nl.group)
+    nl.socket.settimeout(None)
+    print("listening", flush=True)
+    while True:
+        data = nl.socket.recv(1 << 17)
+        if struct.unpack_from("=IH", data)[1] != nl.family or data[16] != CMD["EVENT"]:
+            continue
+        event = dict(walk(data[20:]))
+        if event.get(A["VOLUME"]) == uuid:
+            print("event %d" % struct.unpack("=I", event[33])[0], flush=True)
+
+
 # ---------------------------------------------------------------------- spec
 
 def header_names(text, prefix):
@@ -610,8 +625,8 @@ def spec(yaml_path, header_path):
 
 
 def main():
-    if len(sys.argv) == 3 and sys.argv[1] in ("commands", "powerless"):
-        {"commands": commands, "powerless": powerless}[sys.argv[1]](
+    if len(sys.argv) == 3 and sys.argv[1] in ("commands", "powerless", "listen"):
+        {"commands": commands, "powerless": powerless, "listen": listen}[sys.argv[1]](
             bytes.fromhex(sys.argv[2].replace("-", "")))
     elif len(sys.argv) == 4 and sys.argv[1] == "spec":
         spec(sys.argv[2], sys.argv[3])
