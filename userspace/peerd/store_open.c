@@ -128,7 +128,7 @@ static int scan_batch(void *context, const struct log_header *header, u32 number
 			.batch_offset = offset,
 			.data_offset = offset + record.data_offset,
 		};
-		int rc = segment_add(&pg->segment, record.record, record.seals, &place);
+		int rc = segment_add_scanned(&pg->segment, record.record, record.seals, &place);
 
 		if (!rc)
 			chunk->records++;
@@ -142,12 +142,15 @@ static int scan_batch(void *context, const struct log_header *header, u32 number
 	return 0;
 }
 
-/* The highest epoch that a record here can have. */
+/*
+ * The highest epoch that a record here can have: a ballot that is only promised
+ * has written nothing, and its COPY brings older epochs.
+ */
 static u32 epoch_highest(const struct volume *volume)
 {
 	const struct vote *vote = &volume->vote;
 
-	return vote->promised.epoch > vote->accepted.epoch ? vote->promised.epoch :
+	return vote->promised.epoch > vote->accepted.epoch ? vote->promised.epoch - 1 :
 							     vote->accepted.epoch;
 }
 
