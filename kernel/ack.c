@@ -144,8 +144,9 @@ void sextant_ack_run(struct sextant_volume *volume, u32 peer,
 	spin_unlock(&volume->lock);
 	sextant_io_end_list(&ended, BLK_STS_OK);
 	sextant_records_put_list(&freed);
-	if (moved)
-		sextant_submit_kick(volume);
+	/* There may be room now for what had to wait. */
+	if (moved && !list_empty_careful(&volume->inbox))
+		queue_work(volume->submit_wq, &volume->submit_work);
 }
 
 /**

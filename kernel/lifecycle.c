@@ -134,7 +134,9 @@ void sextant_volume_drained(struct sextant_volume *volume)
 	if (volume->state == SEXTANT_VOLUME_RUNNING ||
 	    (volume->state == SEXTANT_VOLUME_STOPPING && volume->quorum.head))
 		return;
-	queue_work(sextant_lifecycle_wq, &volume->stop_work);
+	kref_get(&volume->refs);		/* the work's, which may be queued while it runs */
+	if (!queue_work(sextant_lifecycle_wq, &volume->stop_work))
+		sextant_volume_put(volume);
 }
 
 /**
@@ -211,7 +213,6 @@ static void stop_work(struct work_struct *work)
 	struct sextant_volume *volume = container_of(work, struct sextant_volume, stop_work);
 	bool drained;
 
-	kref_get(&volume->refs);
 	flush_work(&volume->submit_work);
 	spin_lock(&volume->lock);
 	drained = volume->state == SEXTANT_VOLUME_STOPPING && !volume->quorum.head;

@@ -98,7 +98,8 @@ static int put_peer(struct sk_buff *skb, const struct volume_snapshot *volume, u
 	    nla_put_u64_64bit(skb, SEXTANT_P_RECEIVED_BYTES, peer->received_bytes,
 			      SEXTANT_P_PAD) ||
 	    nla_put_u32(skb, SEXTANT_P_RTT_US, peer->rtt_us) ||
-	    nla_put_u64_64bit(skb, SEXTANT_P_FAULTS, peer->faults, SEXTANT_P_PAD) ||
+	    nla_put_u64_64bit(skb, SEXTANT_P_FAULTS, peer->faults + peer->store_faults,
+			      SEXTANT_P_PAD) ||
 	    nla_put_u32(skb, SEXTANT_P_INCOMPLETE_PGS, peer->incomplete_pgs) ||
 	    nla_put_u64_64bit(skb, SEXTANT_P_MISSING_LSNS, peer->missing_lsns, SEXTANT_P_PAD) ||
 	    nla_put_u32(skb, SEXTANT_P_LAST_STATUS, peer->last_status))

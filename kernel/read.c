@@ -473,7 +473,8 @@ void sextant_read_finish(struct sextant_read *read, blk_status_t status)
 	spin_unlock(&volume->lock);
 	read_free(volume, read);
 	sextant_io_end(io, status);
-	queue_work(volume->read_wq, &volume->read_work);
+	if (!list_empty_careful(&volume->read_inbox))
+		queue_work(volume->read_wq, &volume->read_work);
 }
 
 /* What becomes of the first read in the inbox. */

@@ -117,6 +117,7 @@ static void note_beat(struct sextant_connection *connection, u64 beat,
 		peer->lease_valid = true;
 		peer->incomplete_pgs = le32_to_cpu(reply->incomplete_pgs);
 		peer->missing_lsns = le64_to_cpu(reply->missing_lsns);
+		peer->store_faults = le64_to_cpu(reply->faults);
 		released = connection->release_beat && beat >= connection->release_beat;
 		connection->released = released;
 	}

@@ -88,7 +88,8 @@ struct sextant_peer {
 	u64 missing_lsns;
 	u64 sent_bytes;
 	u64 received_bytes;
-	u64 faults;
+	u64 faults;				/* bad answers */
+	u64 store_faults;			/* damage it has found, as it said last */
 	unsigned long lease_jiffies;		/* newest heartbeat it answered was sent then */
 	bool lease_valid;
 };

@@ -123,7 +123,7 @@ enum sextant_peer_attr {
 	SEXTANT_P_SENT_BYTES,		/* u64 */
 	SEXTANT_P_RECEIVED_BYTES,	/* u64 */
 	SEXTANT_P_RTT_US,		/* u32: of heartbeats, smoothed */
-	SEXTANT_P_FAULTS,		/* u64: bad answers to reads */
+	SEXTANT_P_FAULTS,		/* u64: bad answers to reads, and damage that its store found */
 	SEXTANT_P_INCOMPLETE_PGS,	/* u32: segments with a hole, as it said last */
 	SEXTANT_P_MISSING_LSNS,		/* u64: what they lack at most */
 	SEXTANT_P_LAST_STATUS,		/* u32: enum sextant_wire_status that ended its stream */

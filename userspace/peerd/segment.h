@@ -268,6 +268,9 @@ int segment_damage_range(struct segment *segment, u64 low_lsn, u64 high_lsn, u32
  */
 bool segment_complete_at(struct segment *segment, const struct segment_tail *tail, u64 upto_lsn);
 
+/** segment_lost() - may a record above the SCL, at or below @upto_lsn, be lost with its header? */
+bool segment_lost(const struct segment *segment, u64 upto_lsn);
+
 /** segment_damaged() - is any record damaged or range lost? (SEXTANT_PG_DAMAGED) */
 bool segment_damaged(const struct segment *segment);
 
@@ -325,7 +328,9 @@ enum segment_where segment_read(const struct segment *segment, u64 block, u64 re
  * @read_point_lsn: the reader's
  * @tail_lsn: the PG's last record at or below it, as the writer knows it
  *
- * Return: OK, BELOW_FLOOR, or INCOMPLETE. known VDL and the table are the caller's.
+ * Return: OK, BELOW_FLOOR, INCOMPLETE, or DAMAGED where what is missing was here
+ * and is lost, its header too. known VDL and the table are the caller's. A
+ * damaged record whose header is there is no hindrance: segment_read() finds it.
  */
 enum sextant_wire_status segment_may_read(const struct segment *segment, u64 read_point_lsn,
 					  u64 tail_lsn);

@@ -15,12 +15,37 @@ void segment_set_mrpl(struct segment *segment, u64 mrpl)
 		segment->mrpl = mrpl;
 }
 
+/*
+ * Is every record up to the tail held, damaged or not? Unlike the SCL a read
+ * may pass over one whose header is there: which blocks it wrote is known, and
+ * only they cannot be answered.
+ */
+static bool headers_held(const struct segment *segment, u64 tail_lsn)
+{
+	struct segment_tail reached = segment_scl(segment);
+	const struct segment_record *record;
+
+	for (record = record_next(segment, reached.lsn, ~0u); record && reached.lsn < tail_lsn;
+	     record = record_next(segment, record_lsn(record), record_epoch(record))) {
+		if (!record->live)
+			continue;
+		if (le64_to_cpu(record->record.prev_lsn) != reached.lsn ||
+		    le32_to_cpu(record->record.prev_epoch) != reached.epoch)
+			return false;
+		reached.lsn = record->last_lsn;
+		reached.epoch = record_epoch(record);
+	}
+	return reached.lsn >= tail_lsn;
+}
+
 enum sextant_wire_status segment_may_read(const struct segment *segment, u64 read_point_lsn,
 					  u64 tail_lsn)
 {
 	if (read_point_lsn < segment_floor(segment))
 		return SEXTANT_ST_BELOW_FLOOR;
-	return segment_scl(segment).lsn >= tail_lsn ? SEXTANT_ST_OK : SEXTANT_ST_INCOMPLETE;
+	if (segment_scl(segment).lsn >= tail_lsn || headers_held(segment, tail_lsn))
+		return SEXTANT_ST_OK;
+	return segment_lost(segment, tail_lsn) ? SEXTANT_ST_DAMAGED : SEXTANT_ST_INCOMPLETE;
 }
 
 /* ---- lists ------------------------------------------------------------ */

@@ -194,3 +194,13 @@ void ranges_truncate(struct segment *segment, const struct sextant_table *table)
 	}
 	ranges_tidy(segment);
 }
+
+bool segment_lost(const struct segment *segment, u64 upto_lsn)
+{
+	u64 scl_lsn = segment_scl(segment).lsn;
+
+	for (u32 i = 0; i < segment->range_count; i++)
+		if (segment->ranges[i].low_lsn < upto_lsn && segment->ranges[i].high_lsn > scl_lsn)
+			return true;
+	return false;
+}
