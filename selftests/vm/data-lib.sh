@@ -13,6 +13,9 @@
 #   data_peers_up NAME NUMBER      so many peers are connected to the module
 #   data_caught_up NAME            all six are, and have all that is durable
 #   data_options NAME OPTION...    reload its table with exactly these options
+#   data_kill_all SIGNAL           all six peers at once, and wait for their end
+#   data_start_all
+#   data_folders UUID              of the volume in the six stores, commas between
 #   data_run_bg COMMAND...         in the background, output to a file; sets data_job
 #   data_job_is_over JOB, data_job_ok JOB, data_job_output JOB
 #   data_fio NAME ARG...           one fio job with verify; a case
@@ -88,6 +91,29 @@ data_options() { # NAME OPTION...
 	table=("${table[@]:0:4}")
 	[ $# -eq 0 ] || table+=($# "$@")
 	dmsetup load "$name" --table "${table[*]}" && dmsetup resume "$name"
+}
+
+data_peers="az1a az1b az2a az2b az3a az3b"
+data_none_lives() { # PID...: none has a program any more
+	local pid
+	for pid in "$@"; do
+		! readlink "/proc/$pid/exe" || return 1
+	done
+}
+data_kill_all() { # SIGNAL
+	local peer pids=()
+	for peer in $data_peers; do pids+=("$(<"$vm_state/$peer.pid")"); done
+	kill "-$1" "${pids[@]}"
+	poll 60 data_none_lives "${pids[@]}"
+}
+data_start_all() {
+	local peer
+	for peer in $data_peers; do cluster start "$peer" || return 1; done
+}
+data_folders() { # UUID
+	local peer all=
+	for peer in $data_peers; do all+=,$SEXTANT_STORE/$peer/$1; done
+	echo "${all:1}"
 }
 
 data_jobs=0
