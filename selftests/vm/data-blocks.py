@@ -16,7 +16,8 @@ elsewhere, verified later.
   count JOURNAL       prints how many writes have been acknowledged
   fill DEVICE FIRST COUNT NUMBER     writes COUNT blocks from FIRST on, and fsyncs
   trickle DEVICE BLOCK FILE          writes BLOCK five times a second until FILE exists
-  expect DEVICE FIRST COUNT NUMBER   reads each by itself: "right R wrong W eio E"
+  expect DEVICE FIRST COUNT NUMBER   reads each by itself: "right R wrong W eio E";
+                                     --large: all (32 at most) by one read
 """
 import argparse
 import errno
@@ -219,7 +220,25 @@ def trickle(args):
     return 0
 
 
+def expect_large(args):
+    device, size = Device(args.device, os.O_RDONLY), args.count * BLOCK
+    try:
+        if os.preadv(device.fd, [memoryview(device.large)[:size]], args.first * BLOCK) != size:
+            raise OSError(errno.EIO, "short read")
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        print(f"right 0 wrong 0 eio {args.count}")
+        return 0
+    right = sum(device.large[i * BLOCK:(i + 1) * BLOCK] == content(args.first + i, args.number)
+                for i in range(args.count))
+    print(f"right {right} wrong {args.count - right} eio 0")
+    return 0
+
+
 def expect(args):
+    if args.large:
+        return expect_large(args)
     device = Device(args.device, os.O_RDONLY)
     right = eio = 0
     wrong = []
@@ -265,6 +284,8 @@ def main():
         verb.add_argument("device")
         for number in "first", "count", "number":
             verb.add_argument(number, type=int)
+        if name == "expect":
+            verb.add_argument("--large", action="store_true")
     verb = verbs.add_parser("trickle")
     verb.add_argument("device")
     verb.add_argument("block", type=int)

@@ -121,12 +121,12 @@ data_run_bg() {
 	data_jobs=$((data_jobs + 1))
 	data_job=$data_dir/job$data_jobs
 	rm -f "$data_job".*
-	# Not a job of this shell's: its end is seen in a file, whoever waits.
+	# Its end is seen in a file, whoever waits; and it holds no pipe of its caller's.
 	(
 		status=0
 		"$@" >"$data_job.out" 2>&1 </dev/null || status=$?
 		echo "$status" >"$data_job.status"
-	) &
+	) >/dev/null 2>&1 &
 	echo $! >"$data_job.pid"
 }
 data_job_is_over() { [ -s "$1.status" ]; }
