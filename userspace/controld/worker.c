@@ -19,6 +19,8 @@
 #define DETACH_STEP_MS		100
 #define RETRY_FIRST_MS		500
 #define RETRY_MAX_MS		5000
+#define CLAIM_PATIENCE_MS	2000
+#define CLAIM_RETRY_MS		50
 #define MAX_DIRTY_MIN		(128u << 10)	/* as the module has them */
 #define MAX_DIRTY_MAX		(1u << 30)
 #define READ_TIMEOUT_MS_MIN	50
@@ -54,6 +56,19 @@ static bool claim(struct worker *worker, const char *name)
 	if (passed >= 0)
 		close(passed);
 	return granted;
+}
+
+/* The worker before may have answered its detach and be on its way out still. */
+static bool claim_patiently(struct worker *worker, const char *name)
+{
+	u64 deadline_ms = clock_ms() + CLAIM_PATIENCE_MS;
+
+	while (!claim(worker, name)) {
+		if (clock_ms() >= deadline_ms)
+			return false;
+		poll(NULL, 0, CLAIM_RETRY_MS);
+	}
+	return true;
 }
 
 static enum verdict take_request(struct worker *worker, const struct kernel_volume *volume)
@@ -310,7 +325,7 @@ int worker_attach(const struct control_config *config, int channel, json_t *requ
 		snprintf(worker.device, sizeof(worker.device), "%s", known.name);
 	if (!code)
 		code = check_not_here(&worker, known.name, &report);
-	if (!code && !claim(&worker, known.name))
+	if (!code && !claim_patiently(&worker, known.name))
 		code = report_fail(&report, SEXTANT_CODE_ATTACHED,
 				   "'%s' is being attached here already: see 'sextant status'",
 				   known.name);
