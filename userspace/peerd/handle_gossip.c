@@ -107,8 +107,6 @@ static void blocks_send(struct pull *pull, const struct block_read *read)
 	for (u32 i = 0; i < read->count; i++) {
 		const struct sextant_wire_block *version = &read->versions[i];
 
-		if (version->kind == SEXTANT_BLOCK_DAMAGED)
-			pull->damaged = true;
 		if ((version->kind != SEXTANT_BLOCK_DATA && version->kind != SEXTANT_BLOCK_DISCARD) ||
 		    le64_to_cpu(version->lsn) <= pull->after_lsn)
 			continue;
@@ -129,10 +127,21 @@ static void blocks_send(struct pull *pull, const struct block_read *read)
 			data, data_count);
 }
 
+/* One block that cannot be told, and the answer is over: who asks must not take it for blank. */
+static bool blocks_damaged(const struct block_read *read)
+{
+	for (u32 i = 0; i < read->count; i++)
+		if (read->versions[i].kind == SEXTANT_BLOCK_DAMAGED)
+			return true;
+	return false;
+}
+
 static void blocks_done(struct block_read *read, u32 status)
 {
 	struct pull *pull = (struct pull *)read;
 
+	if (status == SEXTANT_ST_OK && blocks_damaged(read))
+		status = SEXTANT_ST_DAMAGED;
 	if (status == SEXTANT_ST_OK)
 		blocks_send(pull, read);
 	pull->block += read->count;
@@ -149,7 +158,7 @@ static void pull_next_blocks(struct pull *pull)
 	u64 floor_lsn = segment_floor(&pull->pg->segment);
 
 	if (!left) {
-		pull_end(pull, pull->damaged ? SEXTANT_ST_DAMAGED : SEXTANT_ST_OK);
+		pull_end(pull, SEXTANT_ST_OK);
 		return;
 	}
 	pull->read.blocks.pg = pull->pg;

@@ -213,18 +213,18 @@ static u32 read_check(struct volume *volume, const struct sextant_wire_read *mes
 	u64 read_point_lsn = le64_to_cpu(message->read_point_lsn);
 	u64 tail_lsn = le64_to_cpu(message->tail_lsn);
 	u32 number = le32_to_cpu(message->pg);
+	bool missing;
 	u32 status;
 
 	if (tail_lsn > read_point_lsn)
 		return SEXTANT_ST_BAD_REQUEST;
 	volume_raise_vdl(volume, read_point_lsn);
-	if (volume_tail(volume, number, le32_to_cpu(message->tail_epoch), tail_lsn,
-			read_point_lsn)) {
+	missing = volume_tail(volume, number, le32_to_cpu(message->tail_epoch), tail_lsn,
+			      read_point_lsn);
+	if (missing)
 		gossip_wake(volume, false);
-		return SEXTANT_ST_INCOMPLETE;
-	}
 	if (!volume->pgs[number])
-		return SEXTANT_ST_OK;
+		return missing ? SEXTANT_ST_INCOMPLETE : SEXTANT_ST_OK;
 	status = segment_may_read(&volume->pgs[number]->segment, read_point_lsn, tail_lsn);
 	if (status == SEXTANT_ST_OK && volume->pgs[number]->base_damaged)
 		return SEXTANT_ST_INCOMPLETE;
