@@ -24,7 +24,7 @@ load)
 	wait_for "the loads run" 60 more_than "$out/ordered" 100
 	wait_for "both of them" 60 more_than "$out/mixed" 200
 	# And something that nobody has acknowledged.
-	dd if=/dev/urandom of=$device bs=64k seek=512 count=16 oflag=direct status=none
+	dd if=/dev/urandom of=$device bs=64k seek=768 count=16 oflag=direct status=none
 	echo b >/proc/sysrq-trigger
 	sleep 30
 	exit 1
