@@ -221,6 +221,36 @@ static void flip_in(const char *store, const char *name, uint64_t lsn)
 	client_must(found, "the block is nowhere in the store");
 }
 
+/* Like becomes(), and on the way there the block is never told to be blank. */
+static bool mends(int fd, uint64_t block, uint64_t lsn)
+{
+	uint64_t end_ms = client_now_ms() + CLIENT_WAIT_MS;
+
+	do {
+		if (!client_look(fd, block)) {
+			if (client_version(0)->kind == SEXTANT_BLOCK_NEVER)
+				return false;
+			if (client_is(0, 0, lsn))
+				return true;
+		}
+		client_sleep_ms(20);
+	} while (client_now_ms() < end_ms);
+	return false;
+}
+
+/* The same block rots in three stores: they ask each other before the fourth. */
+static void test_repair_among_rotten(uint64_t in_base)
+{
+	for (uint32_t i = 0; i < 3; i++)
+		flip_in(peers[i].store, "base", in_base);
+	for (uint32_t i = 0; i < 3; i++)
+		is_u64(client_look(writers[i], 3 * CLIENT_PG_BLOCKS), SEXTANT_ST_OK,
+		       "the same rot in the base of %s", peers[i].name);
+	for (uint32_t i = 0; i < 3; i++)
+		ok(mends(writers[i], 3 * CLIENT_PG_BLOCKS, in_base),
+		   "%s is mended, and never takes another's rot for a blank", peers[i].name);
+}
+
 static void test_repair(void)
 {
 	uint64_t in_base = client_tails[3] - 61, in_log;
@@ -230,6 +260,7 @@ static void test_repair(void)
 	is_u64(client_look(writers[0], 3 * CLIENT_PG_BLOCKS), SEXTANT_ST_OK, "rot in the base");
 	is_u64(client_version(0)->kind, SEXTANT_BLOCK_DAMAGED, "is seen");
 	ok(becomes(writers[0], 3 * CLIENT_PG_BLOCKS, in_base), "and mended by another peer");
+	test_repair_among_rotten(in_base);
 	in_log = client_next_lsn;
 	write_all(SEXTANT_RECORD_DATA, 1, CLIENT_PG_BLOCKS + 77, 1);
 	write_all(SEXTANT_RECORD_DATA, 1, CLIENT_PG_BLOCKS + 78, 1);
