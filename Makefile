@@ -132,6 +132,11 @@ check-unit: setup ## the unit tests, on this host
 	@$(MAKE) --no-print-directory user unit-tests
 	@selftests/run unit
 
+.PHONY: check-slow
+check-slow: setup ## the long VM tests that are not part of check, on Linux 6.1
+	@$(MAKE) --no-print-directory test-build
+	@selftests/run vm-slow
+
 .PHONY: check-vm
 check-vm: setup ## the VM tests on Linux 6.1
 	@$(MAKE) --no-print-directory modules user
