@@ -15,7 +15,7 @@ elsewhere, verified later.
       was after some write, nothing later, nothing missing.
   count JOURNAL       prints how many writes have been acknowledged
   fill DEVICE FIRST COUNT NUMBER     writes COUNT blocks from FIRST on, and fsyncs
-  trickle DEVICE BLOCK FILE          writes BLOCK five times a second until FILE exists
+  trickle DEVICE BLOCK FILE          writes BLOCK ten times a second until FILE exists
   expect DEVICE FIRST COUNT NUMBER   reads each by itself: "right R wrong W eio E";
                                      --large: all (32 at most) by one read
 """
@@ -216,7 +216,7 @@ def trickle(args):
         number += 1
         device.write(args.block, number)
         device.sync()
-        time.sleep(0.2)
+        time.sleep(0.1)
     return 0
 
 

@@ -5,9 +5,10 @@
   where FOLDER BLOCK            "log FILE OFFSET" or "base FILE OFFSET" of the newest
                                 version's sealed block; "never" if there is none
   flip FOLDER BLOCK WHAT        turns one bit over and prints "FILE OFFSET".
-                                WHAT: data (the sealed block, in log or base),
-                                seal (its tag), header (of its batch: the
-                                magic; of a block in the base: the checkpoint's)
+                                WHAT: log-data or base-data (the sealed block),
+                                log-seal or base-seal (its tag), log-header (the
+                                magic of its batch). Exit status 3, and nothing is
+                                changed, if it lies elsewhere in one of the FOLDERs
   flip-at FILE OFFSET           turns one bit over there, again
   swap FOLDER BLOCK OTHER       each block gets the other's LSN, seal and sealed
                                 bytes, and every CRC is mended
@@ -255,23 +256,26 @@ def exchange(folder, block, other, with_lsn):
             mend_batch(version)
 
 
-def flip(folder, block, what):
-    version = need(folder, block)
-    path = version.path
-    if what == "data":
-        offset = version.data_offset + 1234
-    elif what == "seal" and version.kind == "log":
-        offset = version.seal_offset + 5
-    elif what == "seal":
-        path, offset = version.pg.path("meta"), version.entry_offset + 37
-    elif what == "header" and version.kind == "log":
-        offset = version.batch_offset + 9
-    elif what == "header":
-        path, offset = version.pg.path("checkpoint"), version.pg.checkpoint_offset + 3
-    else:
-        sys.exit(f"there is no '{what}' to flip")
-    flip_at(path, offset)
-    print(path, offset)
+def flip(folders, block, what):
+    where, _, what = what.partition("-")
+    versions = [need(folder, block) for folder in folders]
+    if any(version.kind != where for version in versions):
+        print(f"block {block} is not in the {where}:", *(version.kind for version in versions))
+        sys.exit(3)
+    for version in versions:
+        path = version.path
+        if what == "data":
+            offset = version.data_offset + 1234
+        elif what == "seal" and where == "log":
+            offset = version.seal_offset + 5
+        elif what == "seal":
+            path, offset = version.pg.path("meta"), version.entry_offset + 37
+        elif what == "header" and where == "log":
+            offset = version.batch_offset + 9
+        else:
+            sys.exit(f"there is no {where}-{what} to flip")
+        flip_at(path, offset)
+        print(path, offset)
 
 
 def written_ranges(folder):
@@ -344,8 +348,7 @@ def main():
         version = find(args[0], int(args[1]))
         print(f"{version.kind} {version.path} {version.data_offset}" if version else "never")
     elif verb == "flip":
-        for folder in args[0].split(","):
-            flip(folder, int(args[1]), args[2])
+        flip(args[0].split(","), int(args[1]), args[2])
     elif verb == "flip-at":
         flip_at(args[0], int(args[1]))
     elif verb in ("swap", "exchange"):
