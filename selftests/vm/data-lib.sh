@@ -11,7 +11,7 @@
 #   data_field_is NAME WORD VALUE  for wait_for
 #   data_mode_is NAME MODE         for wait_for
 #   data_peers_up NAME NUMBER      so many peers are connected to the module
-#   data_caught_up NAME            all six are, and have all that is durable
+#   data_caught_up NAME [NUMBER]   so many (6) are, and have all that is durable
 #   data_options NAME OPTION...    reload its table with exactly these options
 #   data_kill_all SIGNAL           all six peers at once, and wait for their end
 #   data_start_all
@@ -73,14 +73,14 @@ data_peers_up() { [ "$(data_words "$1" | grep -o ' az[123][ab]:up:' | wc -l)" -e
 data_peer_up() { data_words "$1" | grep -q " $2:up:"; }
 
 data_caught_up() {
-	data_words "$1" | awk '
+	data_words "$1" | awk -v wanted="${2:-6}" '
 		{
 			for (i = 6; i < NF; i++)
 				if ($i == "vdl") vdl = $(i + 1)
 			for (i = 6; i <= NF; i++)
 				if (split($i, part, ":") == 3 && part[2] == "up" && part[3] >= vdl) good++
 		}
-		END { exit good != 6 }'
+		END { exit good < wanted }'
 }
 
 data_options() { # NAME OPTION...
