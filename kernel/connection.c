@@ -60,8 +60,15 @@ static void connection_free(struct sextant_connection *connection)
 	kvfree(connection);
 }
 
-/* The last reference: both threads have ended and nobody looks at it any more. */
-static void connection_put(struct sextant_connection *connection)
+/**
+ * sextant_connection_put() - let go of a connection
+ * @connection: the caller's reference is gone afterwards
+ *
+ * With the last one both threads have ended and nobody looks at it any more.
+ *
+ * Context: no spinlock; does not wait.
+ */
+void sextant_connection_put(struct sextant_connection *connection)
 {
 	struct sextant_volume *volume = connection->volume;
 
@@ -105,7 +112,7 @@ static void connection_reap(struct work_struct *work)
 	kthread_stop(connection->receiver);
 	put_task_struct(connection->sender);
 	put_task_struct(connection->receiver);
-	connection_put(connection);
+	sextant_connection_put(connection);
 }
 
 static struct task_struct *make_thread(int (*function)(void *), struct sextant_connection *connection,
@@ -254,7 +261,7 @@ void sextant_connection_break_slot(struct sextant_volume *volume, u32 peer, bool
 	if (!connection)
 		return;
 	sextant_connection_break(connection, SEXTANT_ST_OK);
-	connection_put(connection);
+	sextant_connection_put(connection);
 }
 
 /**

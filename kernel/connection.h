@@ -15,7 +15,8 @@ struct sextant_record;
 struct socket;
 struct task_struct;
 
-#define SEXTANT_SEND_RECORDS	16		/* records in one send */
+#define SEXTANT_SEND_RECORDS	32		/* records in one send */
+#define SEXTANT_BUNCHES		2		/* sends of records not yet acknowledged */
 #define SEXTANT_SEND_READS	16		/* read requests in one send */
 #define SEXTANT_BEATS		16		/* heartbeats remembered, a power of two */
 #define SEXTANT_RECEIVE_META	(64 << 10)	/* the longest meta that a peer may send us */
@@ -35,6 +36,12 @@ struct sextant_vdl_frame {
 struct sextant_beat_frame {
 	struct sextant_wire_header header;
 	struct sextant_wire_heartbeat beat;
+};
+
+/* The end of a send of records: acknowledged, it is done with. */
+struct sextant_bunch {
+	u32 pg;					/* of its last record */
+	u64 last_lsn;
 };
 
 /*
@@ -67,11 +74,15 @@ struct sextant_connection {
 	ktime_t beat_sent[SEXTANT_BEATS];
 	unsigned long beat_jiffies[SEXTANT_BEATS];
 	unsigned long heard_jiffies;		/* the last answer, or its beginning */
+	struct sextant_bunch bunches[SEXTANT_BUNCHES];
+	u32 bunch_count;
+	bool turn_taken;			/* somebody writes to the socket */
+	bool unsent;				/* the vector holds the rest of a send */
 
-	/* The sender's alone. */
+	/* Whose turn it is, alone. */
 	struct kvec vec[SEXTANT_SEND_RECORDS * (1 + SEXTANT_RECORD_BLOCKS_MAX) +
 			SEXTANT_SEND_READS + 2];
-	u32 vec_count;
+	u32 vec_first, vec_count;
 	size_t vec_bytes;
 	struct sextant_record *batch[SEXTANT_SEND_RECORDS];
 	u32 batch_count;
@@ -82,6 +93,8 @@ struct sextant_connection {
 	/* The receiver's alone. */
 	struct sextant_wire_header header;
 	void *meta;				/* SEXTANT_RECEIVE_META bytes */
+	struct kvec receive_vec[SEXTANT_RECORD_BLOCKS_MAX];
+	u64 received_bytes;			/* not yet in the peer's count */
 	struct page *scratch;			/* where data goes that nobody waits for */
 };
 
@@ -93,7 +106,12 @@ void sextant_connections_break(struct sextant_volume *volume);
 void sextant_connections_drain(struct sextant_volume *volume);
 void sextant_connections_wake(struct sextant_volume *volume);
 
-/* send.c, receive.c: the threads' functions. */
+void sextant_connection_put(struct sextant_connection *connection);
+
+/* send.c, receive.c */
+void sextant_send_reads(struct sextant_connection *connection);
+void sextant_bunches_acked(struct sextant_connection *connection,
+			   const struct sextant_wire_ack_run *runs, u32 count);
 int sextant_sender(void *data);
 int sextant_receiver(void *data);
 

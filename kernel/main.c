@@ -2,6 +2,7 @@
 /* dm-sextant: an encrypted block volume that is kept on six peers. */
 #include <linux/module.h>
 
+#include "crc32c.h"
 #include "netlink.h"
 #include "record.h"
 #include "seal.h"
@@ -10,8 +11,10 @@
 
 static int __init sextant_init(void)
 {
-	int r = sextant_record_cache_init();
+	int r;
 
+	sextant_crc32c_init();
+	r = sextant_record_cache_init();
 	if (r)
 		return r;
 	r = sextant_volumes_init();

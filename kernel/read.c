@@ -222,8 +222,11 @@ static void read_give_way(struct sextant_read *read)
 		read->state = SEXTANT_READ_PARKED;
 }
 
-/* Sends the read to the best peer not yet tried, or parks it. volume->lock held. */
-static void read_route(struct sextant_read *read)
+/*
+ * Queues the read for the best peer not yet tried, whose connection is
+ * returned; or NULL: it is parked, or goes on by itself. volume->lock held.
+ */
+static struct sextant_connection *read_queue(struct sextant_read *read)
 {
 	struct sextant_volume *volume = read->volume;
 	struct sextant_connection *connection;
@@ -232,18 +235,18 @@ static void read_route(struct sextant_read *read)
 	lockdep_assert_held(&volume->lock);
 	if (sextant_volume_dead(volume) || volume->state == SEXTANT_VOLUME_STOPPED) {
 		sextant_read_end_later(read, BLK_STS_IOERR);
-		return;
+		return NULL;
 	}
 	read->state = SEXTANT_READ_OWNED;
 	if (!sextant_read_misses(read)) {
 		read->status = SEXTANT_ST_OK;
 		queue_work(volume->read_wq, &read->work);
-		return;
+		return NULL;
 	}
 	peer = choose_peer(volume, read->bad_mask | read->slow_mask | read->agreed_mask);
 	if (peer < 0) {
 		read_give_way(read);
-		return;
+		return NULL;
 	}
 	connection = volume->peers[peer].connection;
 	read->peer = peer;
@@ -251,7 +254,16 @@ static void read_route(struct sextant_read *read)
 	read->deadline_jiffies = jiffies + msecs_to_jiffies(volume->options.read_timeout_ms);
 	read->state = SEXTANT_READ_QUEUED;
 	list_add_tail(&read->queue, &connection->reads_queued);
-	wake_up(&connection->wait);
+	return connection;
+}
+
+/* Queues the read and leaves the sending to the connection's thread. */
+static void read_route(struct sextant_read *read)
+{
+	struct sextant_connection *connection = read_queue(read);
+
+	if (connection)
+		wake_up(&connection->wait);
 }
 
 /**
@@ -335,11 +347,13 @@ void sextant_read_park(struct sextant_read *read)
  * sextant_read_take() - the receiver has an answer: whose?
  * @connection: it came over
  * @cookie: it answers
+ * @alone: set to whether this connection owes no other answer now
  *
  * Context: the receiver, no locks. Return: the read, owned by the caller, or
  * NULL when nobody waits for this answer any more.
  */
-struct sextant_read *sextant_read_take(struct sextant_connection *connection, u64 cookie)
+struct sextant_read *sextant_read_take(struct sextant_connection *connection, u64 cookie,
+				       bool *alone)
 {
 	struct sextant_volume *volume = connection->volume;
 	struct sextant_read *read;
@@ -349,6 +363,7 @@ struct sextant_read *sextant_read_take(struct sextant_connection *connection, u6
 		if (read->cookie != cookie)
 			continue;
 		list_del_init(&read->queue);
+		*alone = list_empty(&connection->reads_sent);
 		read->state = SEXTANT_READ_OWNED;
 		spin_unlock(&volume->lock);
 		return read;
@@ -481,6 +496,7 @@ void sextant_read_finish(struct sextant_read *read, blk_status_t status)
 static bool read_start(struct sextant_volume *volume, struct sextant_io *io)
 {
 	struct sextant_read *read = read_alloc(volume, io);
+	struct sextant_connection *connection;
 
 	if (!read)
 		return false;
@@ -488,20 +504,29 @@ static bool read_start(struct sextant_volume *volume, struct sextant_io *io)
 	volume->reads_count++;
 	read->sampled = ++volume->reads_started % SAMPLE_INTERVAL == 0;
 	read_aim(read);
-	read_route(read);
+	connection = read_queue(read);
+	if (connection)
+		refcount_inc(&connection->refs);
 	trace_sextant_read(volume, read);
 	spin_unlock(&volume->lock);
+	if (connection) {
+		sextant_send_reads(connection);
+		sextant_connection_put(connection);
+	}
 	return true;
 }
 
 /**
- * sextant_read_inbox_work() - start reads that map() took
- * @work: volume->read_work
+ * sextant_reads_start() - start reads that map() took
+ * @volume: whose
+ *
+ * What cannot be started now stays in the inbox; whatever changes that queues
+ * volume->read_work.
+ *
+ * Context: map() or a worker, no locks; does not wait.
  */
-void sextant_read_inbox_work(struct work_struct *work)
+void sextant_reads_start(struct sextant_volume *volume)
 {
-	struct sextant_volume *volume = container_of(work, struct sextant_volume, read_work);
-
 	for (;;) {
 		bool dead, requeue, wait;
 		struct sextant_io *io;
@@ -530,4 +555,9 @@ void sextant_read_inbox_work(struct work_struct *work)
 			return;
 		}
 	}
+}
+
+void sextant_read_inbox_work(struct work_struct *work)
+{
+	sextant_reads_start(container_of(work, struct sextant_volume, read_work));
 }

@@ -3,6 +3,7 @@
 #ifndef SEXTANT_READ_H
 #define SEXTANT_READ_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/workqueue.h>
 
@@ -16,6 +17,17 @@ enum sextant_read_state {
 	SEXTANT_READ_QUEUED,	/* on a connection's reads_queued */
 	SEXTANT_READ_SENT,	/* on a connection's reads_sent */
 	SEXTANT_READ_OWNED,	/* the receiver or the verifying worker has it */
+};
+
+#define SEXTANT_READ_PARTS	2
+
+/* Some blocks of a read, opened by one worker. */
+struct sextant_read_part {
+	struct work_struct work;
+	struct sextant_read *read;
+	u32 first, end;
+	u32 bad;			/* with error: the block that did not open */
+	int error;
 };
 
 /*
@@ -48,6 +60,8 @@ struct sextant_read {
 	bool confirming;			/* asking others whether the answer is the newest */
 	u8 agreed_mask;				/* who says so, the answerer among them */
 	u32 status;				/* of the answer */
+	struct sextant_read_part parts[SEXTANT_READ_PARTS];
+	atomic_t parts_left;			/* not yet opened */
 
 	struct sextant_record *hits[SEXTANT_RECORD_BLOCKS_MAX];	/* undurable ones, referenced */
 	struct page *pages[SEXTANT_RECORD_BLOCKS_MAX];		/* bounce pages */
@@ -58,6 +72,7 @@ struct sextant_read {
 /* read.c */
 int sextant_read_pools_init(struct sextant_volume *volume);
 void sextant_read_pools_exit(struct sextant_volume *volume);
+void sextant_reads_start(struct sextant_volume *volume);
 void sextant_read_inbox_work(struct work_struct *work);
 void sextant_read_direct(struct sextant_read *read);
 void sextant_read_resend(struct sextant_read *read);
@@ -67,7 +82,8 @@ void sextant_reads_tick(struct sextant_volume *volume);
 void sextant_reads_unpark(struct sextant_volume *volume);
 void sextant_reads_fail(struct sextant_volume *volume, blk_status_t status, bool parked_only);
 void sextant_reads_of_broken(struct sextant_connection *connection);
-struct sextant_read *sextant_read_take(struct sextant_connection *connection, u64 cookie);
+struct sextant_read *sextant_read_take(struct sextant_connection *connection, u64 cookie,
+				       bool *alone);
 void sextant_read_finish(struct sextant_read *read, blk_status_t status);
 void sextant_read_confirm(struct sextant_read *read);
 void sextant_read_ask_only(struct sextant_read *read, u32 peer);

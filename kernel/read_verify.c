@@ -13,6 +13,9 @@
 #include "trace.h"
 #include "wire.h"
 
+/* From here on two processors open it sooner than one, the wake-up included. */
+#define PARTED_BLOCKS_MIN	8
+
 /**
  * sextant_bio_copy() - between a bio and whole 4 KiB pages
  * @bio: its data lies at its current iterator, whatever its segments
@@ -193,44 +196,12 @@ static bool take_confirmation(struct sextant_read *read)
 	return false;
 }
 
-/* Opens what the peer answered. True when the read can end; false: sent on. */
-static bool take_answers(struct sextant_read *read, struct sextant_crypt *crypt)
-{
-	u32 i;
-
-	for (i = 0; i < read->count; i++) {
-		int r;
-
-		if (read->hits[i])
-			continue;
-		r = open_answer(read, crypt, i);
-		if (r) {
-			count_fault(read, read->peer, read->block + i, r);
-			read->confirming = false;
-			read->agreed_mask = 0;
-			sextant_read_direct(read);
-			return false;
-		}
-	}
-	if (sextant_read_agreement(read) == 1)
-		return true;
-	sextant_read_confirm(read);
-	return false;
-}
-
 /* All blocks are there. They are shown only under a lease, by a volume that lives. */
-static void complete_read(struct sextant_read *read, struct sextant_crypt *crypt)
+static void complete_read(struct sextant_read *read)
 {
 	struct sextant_volume *volume = read->volume;
 	bool dead, leased;
-	u32 i;
 
-	for (i = 0; i < read->count; i++) {
-		if (read->hits[i] && open_hit(read, crypt, i)) {
-			sextant_read_finish(read, BLK_STS_IOERR);
-			return;
-		}
-	}
 	spin_lock(&volume->lock);
 	dead = sextant_volume_dead(volume);
 	leased = sextant_lease_stands(volume);
@@ -251,32 +222,92 @@ static bool given_up(const struct sextant_read *read)
 	return read->confirming && sextant_read_agreement(read) == 1;
 }
 
+/* Every part is open, or one of them is not: the first that failed decides. */
+static void parts_opened(struct sextant_read *read)
+{
+	u32 i;
+
+	for (i = 0; i < SEXTANT_READ_PARTS; i++) {
+		const struct sextant_read_part *part = &read->parts[i];
+
+		if (!part->error)
+			continue;
+		if (read->hits[part->bad]) {
+			sextant_read_finish(read, BLK_STS_IOERR);
+			return;
+		}
+		count_fault(read, read->peer, read->block + part->bad, part->error);
+		read->confirming = false;
+		read->agreed_mask = 0;
+		sextant_read_direct(read);
+		return;
+	}
+	if (!sextant_read_misses(read) || sextant_read_agreement(read) == 1)
+		complete_read(read);
+	else
+		sextant_read_confirm(read);
+}
+
+/* Opens the blocks of one part; whoever opens the last one goes on with the read. */
+static void open_part(struct sextant_read_part *part)
+{
+	struct sextant_read *read = part->read;
+	struct sextant_crypt *crypt = mempool_alloc(&read->volume->crypt_pool, GFP_NOIO);
+	u32 i;
+
+	for (i = part->first; i < part->end && !part->error; i++) {
+		part->bad = i;
+		part->error = read->hits[i] ? open_hit(read, crypt, i) :
+					      open_answer(read, crypt, i);
+	}
+	mempool_free(crypt, &read->volume->crypt_pool);
+	if (atomic_dec_and_test(&read->parts_left))
+		parts_opened(read);
+}
+
+static void open_part_work(struct work_struct *work)
+{
+	open_part(container_of(work, struct sextant_read_part, work));
+}
+
+/*
+ * A large read is opened in two parts, on two processors if there are. Neither
+ * waits for the other: the queue's rescuer may have to run both.
+ */
+static void open_parts(struct sextant_read *read)
+{
+	u32 middle = read->count < PARTED_BLOCKS_MIN ? read->count : read->count / 2;
+	bool parted = middle < read->count;
+
+	read->parts[0] = (struct sextant_read_part){ .read = read, .end = middle };
+	read->parts[1] = (struct sextant_read_part){ .read = read, .first = middle,
+						     .end = read->count };
+	atomic_set(&read->parts_left, parted ? 2 : 1);
+	if (parted) {
+		INIT_WORK(&read->parts[1].work, open_part_work);
+		queue_work(read->volume->read_wq, &read->parts[1].work);
+	}
+	open_part(&read->parts[0]);
+}
+
 /**
  * sextant_read_work() - the next step of a read that has an answer, or an end
  * @work: of a struct sextant_read, owned by this work
  *
- * Runs on the volume's reading queue, many at a time. Plaintext stays in the
- * bounce pages, which are wiped before they go back to the pool.
+ * Runs on the volume's reading queue, many at a time, or in the receiver.
+ * Plaintext stays in the bounce pages, which are wiped before they go back to
+ * the pool.
  */
 void sextant_read_work(struct work_struct *work)
 {
 	struct sextant_read *read = container_of(work, struct sextant_read, work);
-	struct sextant_volume *volume = read->volume;
-	struct sextant_crypt *crypt;
-	bool ready = true;
 
-	if (read->ending) {
+	if (read->ending)
 		sextant_read_finish(read, read->end_status);
-		return;
-	}
-	if (sextant_read_misses(read) && read->status != SEXTANT_ST_OK) {
+	else if (sextant_read_misses(read) && read->status != SEXTANT_ST_OK)
 		take_refusal(read);
-		return;
-	}
-	crypt = mempool_alloc(&volume->crypt_pool, GFP_NOIO);
-	if (sextant_read_misses(read) && !given_up(read))
-		ready = read->confirming ? take_confirmation(read) : take_answers(read, crypt);
-	if (ready)
-		complete_read(read, crypt);
-	mempool_free(crypt, &volume->crypt_pool);
+	else if (!read->confirming)
+		open_parts(read);
+	else if (given_up(read) || take_confirmation(read))
+		complete_read(read);
 }

@@ -15,25 +15,34 @@
 #include "trace.h"
 #include "wire.h"
 
-static int receive(struct sextant_connection *connection, void *to, size_t bytes)
+/* Fills the vector, which is used up by that. */
+static int receive_vec(struct sextant_connection *connection, struct kvec *vec, u32 count,
+		       size_t bytes)
 {
-	struct sextant_volume *volume = connection->volume;
-	size_t got = 0;
-
-	while (got < bytes) {
+	while (bytes) {
 		struct msghdr message = { .msg_flags = MSG_NOSIGNAL | MSG_WAITALL };
-		struct kvec vec = { .iov_base = to + got, .iov_len = bytes - got };
-		int r = kernel_recvmsg(connection->socket, &message, &vec, 1, vec.iov_len,
+		int r = kernel_recvmsg(connection->socket, &message, vec, count, bytes,
 				       message.msg_flags);
 
 		if (r <= 0)
 			return r ? r : -ECONNRESET;
-		got += r;
+		bytes -= r;
+		connection->received_bytes += r;
+		for (; count && r >= vec->iov_len; vec++, count--)
+			r -= vec->iov_len;
+		if (count) {
+			vec->iov_base += r;
+			vec->iov_len -= r;
+		}
 	}
-	spin_lock(&volume->lock);
-	volume->peers[connection->peer].received_bytes += bytes;
-	spin_unlock(&volume->lock);
 	return 0;
+}
+
+static int receive(struct sextant_connection *connection, void *to, size_t bytes)
+{
+	struct kvec vec = { .iov_base = to, .iov_len = bytes };
+
+	return receive_vec(connection, &vec, 1, bytes);
 }
 
 static int skip_data(struct sextant_connection *connection, u32 bytes)
@@ -86,8 +95,10 @@ static int handle_ack(struct sextant_connection *connection, u32 meta_bytes)
 		return -EBADMSG;
 	if (memcmp(ack->incarnation, peer->incarnation, SEXTANT_UUID_BYTES))
 		return bad_status(connection, SEXTANT_ST_WRONG_STORE, &ack->accepted, ack->holder);
-	if (ballot_is_ours(volume, &ack->ballot))
+	if (ballot_is_ours(volume, &ack->ballot)) {
+		sextant_bunches_acked(connection, ack->runs, count);
 		sextant_ack_run(volume, connection->peer, ack->runs, count);
+	}
 	if (status == SEXTANT_ST_PROMISED) {	/* another try is under way; not ended yet */
 		spin_lock(&volume->lock);
 		peer->last_status = status;
@@ -172,11 +183,12 @@ static u64 confirmed_lsn(const struct sextant_wire_block *block)
 	return block->kind == SEXTANT_BLOCK_NEVER ? 0 : le64_to_cpu(block->lsn);
 }
 
-/* The answer goes into the read's own pages; its worker looks at it. */
+/* The answer goes into the read's own pages; sextant_read_work() looks at it. */
 static int take_answer(struct sextant_connection *connection, struct sextant_read *read)
 {
 	const struct sextant_wire_read_reply *reply = connection->meta;
-	u32 i;
+	struct kvec *vec = connection->receive_vec;
+	u32 count = 0, i;
 
 	read->status = le32_to_cpu(reply->status);
 	for (i = 0; read->status == SEXTANT_ST_OK && i < read->count; i++) {
@@ -185,15 +197,12 @@ static int take_answer(struct sextant_connection *connection, struct sextant_rea
 			continue;
 		}
 		read->blocks[i] = reply->blocks[i];
-		if (reply->blocks[i].kind == SEXTANT_BLOCK_DATA) {
-			int r = receive(connection, page_address(read->pages[i]),
-					SEXTANT_BLOCK_BYTES);
-
-			if (r)
-				return r;
-		}
+		if (reply->blocks[i].kind != SEXTANT_BLOCK_DATA)
+			continue;
+		vec[count].iov_base = page_address(read->pages[i]);
+		vec[count++].iov_len = SEXTANT_BLOCK_BYTES;
 	}
-	return 0;
+	return receive_vec(connection, vec, count, (size_t)count * SEXTANT_BLOCK_BYTES);
 }
 
 static int handle_read_reply(struct sextant_connection *connection, u32 meta_bytes,
@@ -201,13 +210,14 @@ static int handle_read_reply(struct sextant_connection *connection, u32 meta_byt
 {
 	const struct sextant_wire_read_reply *reply = connection->meta;
 	struct sextant_read *read;
+	bool alone;
 	int r = -EBADMSG;
 
 	if (meta_bytes < sizeof(*reply))
 		return -EBADMSG;
 	if (le32_to_cpu(reply->status) == SEXTANT_ST_FENCED)
 		return bad_status(connection, SEXTANT_ST_FENCED, &reply->accepted, reply->holder);
-	read = sextant_read_take(connection, cookie);
+	read = sextant_read_take(connection, cookie, &alone);
 	if (!read)			/* it timed out and went elsewhere */
 		return skip_data(connection, data_bytes);
 	if (read_reply_fits(read, meta_bytes, data_bytes, reply))
@@ -216,8 +226,23 @@ static int handle_read_reply(struct sextant_connection *connection, u32 meta_byt
 		sextant_read_resend(read);
 		return r;
 	}
-	queue_work(connection->volume->read_wq, &read->work);
+	/* Without another answer to receive meanwhile, a worker would only cost a wake-up. */
+	if (alone)
+		sextant_read_work(&read->work);
+	else
+		queue_work(connection->volume->read_wq, &read->work);
 	return 0;
+}
+
+/* Once a frame: the volume's count of what the last one brought. */
+static void publish_received(struct sextant_connection *connection)
+{
+	struct sextant_volume *volume = connection->volume;
+
+	spin_lock(&volume->lock);
+	volume->peers[connection->peer].received_bytes += connection->received_bytes;
+	spin_unlock(&volume->lock);
+	connection->received_bytes = 0;
 }
 
 static int receive_frame(struct sextant_connection *connection)
@@ -225,8 +250,10 @@ static int receive_frame(struct sextant_connection *connection)
 	struct sextant_wire_header *header = &connection->header;
 	u32 meta_bytes, data_bytes;
 	u64 cookie;
-	int r = receive(connection, header, sizeof(*header));
+	int r;
 
+	publish_received(connection);
+	r = receive(connection, header, sizeof(*header));
 	if (!r)
 		r = sextant_wire_header_check(header, SEXTANT_RECEIVE_META);
 	if (r)

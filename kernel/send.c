@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sender: one thread a connection, the only one that writes to its socket.
- * Reads go first, then records in LSN order straight from their sealed pages,
- * then VDL and the heartbeat when they are due. Everything that is ready goes
- * in one send. The thread holds no lock while it sends.
+ * The sender. Reads go first, then records in LSN order straight from their
+ * sealed pages, then VDL and the heartbeat when they are due. Everything that
+ * is ready goes in one send, and no lock is held meanwhile.
+ *
+ * Who writes to the socket has the connection's turn: its thread or, for reads
+ * on an idle connection, map() itself, which saves a wake-up. map() does not
+ * wait: what the socket does not take at once it leaves to the thread.
+ *
+ * Records go in bunches, of which no more than SEXTANT_BUNCHES are without an
+ * acknowledgement: one that the peer is writing, and one behind it. What comes
+ * meanwhile gathers here and costs one send, one commit and one answer in all.
  */
 #include <linux/kthread.h>
 #include <linux/net.h>
@@ -18,6 +25,14 @@
 
 /* VDL goes along with every record; by itself, for the idle, no more often than this. */
 #define VDL_INTERVAL	(HZ / 10)
+
+static void vec_reset(struct sextant_connection *connection)
+{
+	connection->vec_first = 0;
+	connection->vec_count = 0;
+	connection->vec_bytes = 0;
+	connection->batch_count = 0;
+}
 
 static void push(struct sextant_connection *connection, void *data, size_t bytes)
 {
@@ -59,14 +74,25 @@ static void gather_reads(struct sextant_connection *connection)
 	}
 }
 
+/* Is there a record to send, and may it be sent now? */
+static bool records_ready(const struct sextant_connection *connection)
+{
+	return READ_ONCE(connection->next) &&
+	       READ_ONCE(connection->bunch_count) < SEXTANT_BUNCHES;
+}
+
 static void gather_records(struct sextant_connection *connection)
 {
 	struct sextant_volume *volume = connection->volume;
+	struct sextant_record *record = NULL;
 
 	lockdep_assert_held(&volume->lock);
+	if (!records_ready(connection))
+		return;
 	while (connection->next && connection->batch_count < SEXTANT_SEND_RECORDS) {
-		struct sextant_record *record = connection->next;
 		u32 i;
+
+		record = connection->next;
 
 		sextant_record_get(record);
 		connection->batch[connection->batch_count++] = record;
@@ -79,6 +105,45 @@ static void gather_records(struct sextant_connection *connection)
 				   list_next_entry(record, link);
 		trace_sextant_send(volume, connection->peer, record);
 	}
+	connection->bunches[connection->bunch_count++] = (struct sextant_bunch){
+		.pg = le32_to_cpu(record->frame.append.record.pg),
+		.last_lsn = record->quorum.last_lsn,
+	};
+}
+
+/**
+ * sextant_bunches_acked() - a peer's answer: which bunches are done with?
+ * @connection: it came over
+ * @runs: what is durable there, of the ballot that is in force
+ * @count: of runs
+ *
+ * Context: the receiver, no locks.
+ */
+void sextant_bunches_acked(struct sextant_connection *connection,
+			   const struct sextant_wire_ack_run *runs, u32 count)
+{
+	struct sextant_volume *volume = connection->volume;
+	bool wake;
+	u32 i;
+
+	spin_lock(&volume->lock);
+	while (count--) {
+		for (i = 0; i < connection->bunch_count; i++) {
+			const struct sextant_bunch *bunch = &connection->bunches[i];
+
+			if (bunch->pg != le32_to_cpu(runs[count].pg) ||
+			    bunch->last_lsn > le64_to_cpu(runs[count].run_end_lsn))
+				continue;
+			connection->bunch_count--;
+			memmove(&connection->bunches[i], &connection->bunches[i + 1],
+				(connection->bunch_count - i) * sizeof(*bunch));
+			i--;
+		}
+	}
+	wake = records_ready(connection);
+	spin_unlock(&volume->lock);
+	if (wake)
+		wake_up(&connection->wait);
 }
 
 /* The oldest read point that is still asked for: peers keep what it needs. */
@@ -152,7 +217,7 @@ static bool beat_due(const struct sextant_connection *connection)
 {
 	unsigned long last = connection->beat_jiffies[connection->beat % SEXTANT_BEATS];
 
-	if (connection->release)
+	if (connection->release && !connection->next)
 		return !connection->release_beat;
 	return !connection->beat ||
 	       time_after_eq(jiffies, last + sextant_beat_interval(connection->volume));
@@ -170,57 +235,128 @@ static bool speaking(const struct sextant_volume *volume)
 	return volume->state == SEXTANT_VOLUME_RUNNING || volume->state == SEXTANT_VOLUME_STOPPING;
 }
 
-/* Fills the vector with what is ready. False: nothing is. */
+/* Takes the turn and fills the vector with what is ready. False: nothing is. */
 static bool gather(struct sextant_connection *connection)
 {
 	struct sextant_volume *volume = connection->volume;
 
-	connection->vec_count = 0;
-	connection->vec_bytes = 0;
-	connection->batch_count = 0;
 	spin_lock(&volume->lock);
-	if (speaking(volume) && !connection->broken) {
-		gather_reads(connection);
-		gather_records(connection);
-		if (beat_due(connection)) {
-			gather_vdl(connection);
-			gather_beat(connection);
-		} else if (vdl_due(connection)) {
-			gather_vdl(connection);
+	if (connection->turn_taken || connection->broken) {
+		spin_unlock(&volume->lock);
+		return false;
+	}
+	if (!connection->unsent) {
+		vec_reset(connection);
+		if (speaking(volume)) {
+			gather_reads(connection);
+			gather_records(connection);
+			if (beat_due(connection)) {
+				gather_vdl(connection);
+				gather_beat(connection);
+			} else if (vdl_due(connection)) {
+				gather_vdl(connection);
+			}
 		}
 	}
+	connection->turn_taken = connection->vec_bytes;
 	spin_unlock(&volume->lock);
-	return connection->vec_count;
+	return connection->vec_bytes;
 }
 
-/* Something to send, or the end. Without the lock: a wake-up follows each change. */
-static bool sender_needed(struct sextant_connection *connection)
+/* Is there anything to send now? Without the lock: a wake-up follows each change. */
+static bool anything_ready(struct sextant_connection *connection)
 {
-	if (READ_ONCE(connection->broken) || kthread_should_stop())
+	if (READ_ONCE(connection->turn_taken))
+		return false;
+	if (READ_ONCE(connection->unsent))
 		return true;
 	if (!speaking(connection->volume))
 		return false;
-	return READ_ONCE(connection->next) || !list_empty(&connection->reads_queued) ||
-	       (READ_ONCE(connection->release) && !READ_ONCE(connection->release_beat));
+	return records_ready(connection) || !list_empty(&connection->reads_queued) ||
+	       (READ_ONCE(connection->release) && !READ_ONCE(connection->release_beat) &&
+		!READ_ONCE(connection->next));
 }
 
-static int send_all(struct sextant_connection *connection)
+static bool sender_needed(struct sextant_connection *connection)
 {
-	struct msghdr message = { .msg_flags = MSG_NOSIGNAL };
+	return READ_ONCE(connection->broken) || kthread_should_stop() ||
+	       anything_ready(connection);
+}
+
+/* What went out is no part of the vector any more. */
+static void vec_advance(struct sextant_connection *connection, size_t sent)
+{
+	struct kvec *vec = &connection->vec[connection->vec_first];
+
+	connection->vec_bytes -= sent;
+	for (; sent && sent >= vec->iov_len; vec++, connection->vec_first++)
+		sent -= vec->iov_len;
+	if (sent) {
+		vec->iov_base += sent;
+		vec->iov_len -= sent;
+	}
+}
+
+/*
+ * Sends and gives the turn back; what a send that does not wait has left over
+ * stays in the vector. A negative errno: the connection is of no use any more.
+ */
+static int send_vec(struct sextant_connection *connection, unsigned int message_flags)
+{
+	struct msghdr message = { .msg_flags = MSG_NOSIGNAL | message_flags };
 	struct sextant_volume *volume = connection->volume;
 	unsigned int flags = memalloc_noreclaim_save();
-	int sent = kernel_sendmsg(connection->socket, &message, connection->vec,
-				  connection->vec_count, connection->vec_bytes);
+	int sent = kernel_sendmsg(connection->socket, &message,
+				  &connection->vec[connection->vec_first],
+				  connection->vec_count - connection->vec_first,
+				  connection->vec_bytes);
 
 	memalloc_noreclaim_restore(flags);
+	if (sent == -EAGAIN && message_flags)
+		sent = 0;
+	if (sent > 0)
+		vec_advance(connection, sent);
+	while (connection->batch_count && !connection->vec_bytes)
+		sextant_record_put(connection->batch[--connection->batch_count]);
+	spin_lock(&volume->lock);
+	if (sent > 0)
+		volume->peers[connection->peer].sent_bytes += sent;
+	connection->unsent = connection->vec_bytes;
+	connection->turn_taken = false;
+	spin_unlock(&volume->lock);
+	return min(sent, 0);
+}
+
+/**
+ * sextant_send_reads() - send the reads that are queued, if nobody else sends
+ * @connection: the caller holds a reference
+ *
+ * Context: map() or a worker, no locks; does not wait.
+ */
+void sextant_send_reads(struct sextant_connection *connection)
+{
+	struct sextant_volume *volume = connection->volume;
+	bool mine;
+
+	spin_lock(&volume->lock);
+	mine = !connection->turn_taken && !connection->unsent && !connection->broken &&
+	       !records_ready(connection) && speaking(volume);
+	if (mine) {
+		vec_reset(connection);
+		gather_reads(connection);
+		mine = connection->turn_taken = connection->vec_bytes;
+	}
+	spin_unlock(&volume->lock);
+	if (mine && send_vec(connection, MSG_DONTWAIT))
+		sextant_connection_break(connection, SEXTANT_ST_OK);
+	else if (!mine || anything_ready(connection))
+		wake_up(&connection->wait);
+}
+
+static void put_batch(struct sextant_connection *connection)
+{
 	while (connection->batch_count)
 		sextant_record_put(connection->batch[--connection->batch_count]);
-	if (sent < 0 || (size_t)sent != connection->vec_bytes)
-		return -EPIPE;
-	spin_lock(&volume->lock);
-	volume->peers[connection->peer].sent_bytes += sent;
-	spin_unlock(&volume->lock);
-	return 0;
 }
 
 /**
@@ -242,7 +378,7 @@ int sextant_sender(void *data)
 							 sender_needed(connection), VDL_INTERVAL);
 			continue;
 		}
-		if (send_all(connection)) {
+		if (send_vec(connection, 0)) {
 			sextant_connection_break(connection, SEXTANT_ST_OK);
 			break;
 		}
@@ -251,5 +387,6 @@ int sextant_sender(void *data)
 		spin_unlock(&volume->lock);
 		sextant_records_put_list(&freed);
 	}
+	put_batch(connection);
 	return 0;
 }

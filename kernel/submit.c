@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * From bios to records. map() puts a bio into the inbox; one worker a volume
+ * From bios to records. map() puts a write into the inbox; one worker a volume
  * takes them in order, gives LSNs, seals, and queues each record for all peers.
  *
  * The worker is the only one that takes LSNs, so the order of its work is the
@@ -77,7 +77,7 @@ void sextant_submit(struct sextant_volume *volume, struct bio *bio)
 	list_add_tail(&io->link, read ? &volume->read_inbox : &volume->inbox);
 	spin_unlock(&volume->inbox_lock);
 	if (read)
-		queue_work(volume->read_wq, &volume->read_work);
+		sextant_reads_start(volume);
 	else
 		queue_work(volume->submit_wq, &volume->submit_work);
 }

@@ -10,15 +10,9 @@
 #ifdef __KERNEL__
 #include <linux/types.h>
 #include <linux/string.h>
-#include <linux/crc32c.h>
 #include <linux/bitops.h>
 #include <linux/errno.h>
 #include <asm/byteorder.h>
-
-static inline u32 sextant_crc32c(const void *data, size_t bytes)
-{
-	return crc32c(~0u, data, bytes) ^ ~0u;
-}
 
 #else
 #include <endian.h>
@@ -40,10 +34,10 @@ typedef uint64_t u64;
 #define cpu_to_le32(x)	htole32(x)
 #define cpu_to_le64(x)	htole64(x)
 #define hweight8(x)	((unsigned int)__builtin_popcount((u8)(x)))
-
-/* CRC32C (Castagnoli) of bytes bytes at data; in userspace/lib/crc32c.c. */
-u32 sextant_crc32c(const void *data, size_t bytes);
 #endif
+
+/* CRC32C (Castagnoli) of bytes bytes at data: kernel/crc32c.c, userspace/lib/crc32c.c. */
+u32 sextant_crc32c(const void *data, size_t bytes);
 
 #include "sextant_wire.h"
 

@@ -232,7 +232,6 @@ static void test_text(void)
 	socklen_t bytes;
 	u64 size = 0;
 
-	is_u64(sextant_crc32c("123456789", 9), 0xE3069283, "CRC32C is the standard one");
 	ok(!sextant_uuid_parse("01234567-89ab-CDEF-0123-456789abcdef", uuid), "a UUID parses");
 	sextant_uuid_format(text, uuid);
 	ok(!strcmp(text, "01234567-89ab-cdef-0123-456789abcdef"), "and is written back");

@@ -257,9 +257,14 @@ void base_close(struct pg *pg)
 	file_close(&pg->checkpoint_fd);
 }
 
+/*
+ * The base and what it is go through the page cache: what a pass writes block
+ * by block goes to the disk sorted and in large pieces when the pass is synced,
+ * and what is read often is in memory.
+ */
 static int files_open(struct pg *pg, int flags)
 {
-	pg->base_fd = store_open_direct(pg->directory_fd, BASE_FILE, O_RDWR | flags);
+	pg->base_fd = openat(pg->directory_fd, BASE_FILE, O_RDWR | O_CLOEXEC | flags, 0600);
 	if (pg->base_fd < 0)
 		return -errno;
 	pg->meta_fd = openat(pg->directory_fd, META_FILE, O_RDWR | O_CLOEXEC | flags, 0600);
