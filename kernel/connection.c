@@ -74,6 +74,7 @@ void sextant_connection_put(struct sextant_connection *connection)
 
 	if (!refcount_dec_and_test(&connection->refs))
 		return;
+	sextant_batch_put(connection);
 	sockfd_put(connection->socket);
 	connection_free(connection);
 	if (atomic_dec_and_test(&volume->connections))

@@ -16,7 +16,8 @@ struct socket;
 struct task_struct;
 
 #define SEXTANT_SEND_RECORDS	32		/* records in one send */
-#define SEXTANT_BUNCHES		2		/* sends of records not yet acknowledged */
+#define SEXTANT_BUNCHES		2		/* sends of records not yet acknowledged, */
+#define SEXTANT_BUNCH_LSNS	32		/* the second only if it is as large as this */
 #define SEXTANT_SEND_READS	16		/* read requests in one send */
 #define SEXTANT_BEATS		16		/* heartbeats remembered, a power of two */
 #define SEXTANT_RECEIVE_META	(64 << 10)	/* the longest meta that a peer may send us */
@@ -109,7 +110,9 @@ void sextant_connections_wake(struct sextant_volume *volume);
 void sextant_connection_put(struct sextant_connection *connection);
 
 /* send.c, receive.c */
-void sextant_send_reads(struct sextant_connection *connection);
+void sextant_batch_put(struct sextant_connection *connection);
+void sextant_send_now(struct sextant_connection *connection);
+u32 sextant_send_to_ready(struct sextant_volume *volume, struct sextant_connection **ready);
 void sextant_bunches_acked(struct sextant_connection *connection,
 			   const struct sextant_wire_ack_run *runs, u32 count);
 int sextant_sender(void *data);

@@ -510,7 +510,7 @@ static bool read_start(struct sextant_volume *volume, struct sextant_io *io)
 	trace_sextant_read(volume, read);
 	spin_unlock(&volume->lock);
 	if (connection) {
-		sextant_send_reads(connection);
+		sextant_send_now(connection);
 		sextant_connection_put(connection);
 	}
 	return true;

@@ -4,13 +4,16 @@
  * sealed pages, then VDL and the heartbeat when they are due. Everything that
  * is ready goes in one send, and no lock is held meanwhile.
  *
- * Who writes to the socket has the connection's turn: its thread or, for reads
- * on an idle connection, map() itself, which saves a wake-up. map() does not
- * wait: what the socket does not take at once it leaves to the thread.
+ * Who writes to the socket has the connection's turn: its thread, or whoever
+ * has just made something ready (map() a read, the submit worker a record, the
+ * receiver room for the next bunch), which saves a wake-up. They do not wait:
+ * what the socket does not take at once they leave to the thread.
  *
- * Records go in bunches, of which no more than SEXTANT_BUNCHES are without an
- * acknowledgement: one that the peer is writing, and one behind it. What comes
- * meanwhile gathers here and costs one send, one commit and one answer in all.
+ * Records go in bunches, and this is Nagle's rule (RFC 896) with commits in the
+ * place of segments: while the peer has not acknowledged a bunch, no small one
+ * follows it. What comes meanwhile gathers here and costs one send, one commit
+ * and one answer in all; only a bunch that is full anyway goes along behind, so
+ * that a peer far away has something to write while its answer travels.
  */
 #include <linux/kthread.h>
 #include <linux/net.h>
@@ -74,11 +77,16 @@ static void gather_reads(struct sextant_connection *connection)
 	}
 }
 
-/* Is there a record to send, and may it be sent now? */
+/* Is there a record to send, and may it be sent now? Each LSN is a block, or less. */
 static bool records_ready(const struct sextant_connection *connection)
 {
-	return READ_ONCE(connection->next) &&
-	       READ_ONCE(connection->bunch_count) < SEXTANT_BUNCHES;
+	const struct sextant_volume *volume = connection->volume;
+
+	lockdep_assert_held(&volume->lock);
+	if (!connection->next || connection->bunch_count == SEXTANT_BUNCHES)
+		return false;
+	return !connection->bunch_count ||
+	       volume->next_lsn - connection->next->quorum.first_lsn >= SEXTANT_BUNCH_LSNS;
 }
 
 static void gather_records(struct sextant_connection *connection)
@@ -123,7 +131,7 @@ void sextant_bunches_acked(struct sextant_connection *connection,
 			   const struct sextant_wire_ack_run *runs, u32 count)
 {
 	struct sextant_volume *volume = connection->volume;
-	bool wake;
+	bool ready;
 	u32 i;
 
 	spin_lock(&volume->lock);
@@ -140,10 +148,10 @@ void sextant_bunches_acked(struct sextant_connection *connection,
 			i--;
 		}
 	}
-	wake = records_ready(connection);
+	ready = records_ready(connection);
 	spin_unlock(&volume->lock);
-	if (wake)
-		wake_up(&connection->wait);
+	if (ready)
+		sextant_send_now(connection);
 }
 
 /* The oldest read point that is still asked for: peers keep what it needs. */
@@ -229,52 +237,64 @@ static bool vdl_due(const struct sextant_connection *connection)
 	       time_after_eq(jiffies, connection->vdl_jiffies + VDL_INTERVAL);
 }
 
+static void gather_due(struct sextant_connection *connection)
+{
+	bool beat = beat_due(connection);
+
+	if (beat || vdl_due(connection))
+		gather_vdl(connection);
+	if (beat)
+		gather_beat(connection);
+}
+
 /* Does the volume run, so that there is a ballot to speak under? */
 static bool speaking(const struct sextant_volume *volume)
 {
 	return volume->state == SEXTANT_VOLUME_RUNNING || volume->state == SEXTANT_VOLUME_STOPPING;
 }
 
-/* Takes the turn and fills the vector with what is ready. False: nothing is. */
-static bool gather(struct sextant_connection *connection)
+/*
+ * Takes the turn and fills the vector with what is ready; what is due by time
+ * is the thread's to send. False: nothing is ready, or it is somebody's turn.
+ */
+static bool gather(struct sextant_connection *connection, bool thread)
 {
 	struct sextant_volume *volume = connection->volume;
+	bool mine;
 
 	spin_lock(&volume->lock);
-	if (connection->turn_taken || connection->broken) {
-		spin_unlock(&volume->lock);
-		return false;
-	}
-	if (!connection->unsent) {
+	mine = !connection->turn_taken && !connection->broken &&
+	       (thread || !connection->unsent);
+	if (mine && !connection->unsent) {
 		vec_reset(connection);
 		if (speaking(volume)) {
 			gather_reads(connection);
 			gather_records(connection);
-			if (beat_due(connection)) {
-				gather_vdl(connection);
-				gather_beat(connection);
-			} else if (vdl_due(connection)) {
-				gather_vdl(connection);
-			}
+			if (thread)
+				gather_due(connection);
 		}
 	}
-	connection->turn_taken = connection->vec_bytes;
+	mine = mine && connection->vec_bytes;
+	if (mine)
+		connection->turn_taken = true;
 	spin_unlock(&volume->lock);
-	return connection->vec_bytes;
+	return mine;
 }
 
-/* Is there anything to send now? Without the lock: a wake-up follows each change. */
+/* Is there anything to send, and nobody who does? */
 static bool anything_ready(struct sextant_connection *connection)
 {
-	if (READ_ONCE(connection->turn_taken))
-		return false;
-	if (READ_ONCE(connection->unsent))
-		return true;
-	if (!speaking(connection->volume))
-		return false;
-	return records_ready(connection) || !list_empty(&connection->reads_queued) ||
-	       (READ_ONCE(connection->release) && !READ_ONCE(connection->release_beat) &&
-		!READ_ONCE(connection->next));
+	struct sextant_volume *volume = connection->volume;
+	bool ready;
+
+	spin_lock(&volume->lock);
+	ready = connection->unsent ||
+		(speaking(volume) &&
+		 (records_ready(connection) || !list_empty(&connection->reads_queued) ||
+		  (connection->release && !connection->release_beat && !connection->next)));
+	ready = ready && !connection->turn_taken;
+	spin_unlock(&volume->lock);
+	return ready;
 }
 
 static bool sender_needed(struct sextant_connection *connection)
@@ -297,6 +317,13 @@ static void vec_advance(struct sextant_connection *connection, size_t sent)
 	}
 }
 
+/* Lets go of the records that the vector holds. Context: whose turn it is, or nobody's. */
+void sextant_batch_put(struct sextant_connection *connection)
+{
+	while (connection->batch_count)
+		sextant_record_put(connection->batch[--connection->batch_count]);
+}
+
 /*
  * Sends and gives the turn back; what a send that does not wait has left over
  * stays in the vector. A negative errno: the connection is of no use any more.
@@ -306,6 +333,7 @@ static int send_vec(struct sextant_connection *connection, unsigned int message_
 	struct msghdr message = { .msg_flags = MSG_NOSIGNAL | message_flags };
 	struct sextant_volume *volume = connection->volume;
 	unsigned int flags = memalloc_noreclaim_save();
+	LIST_HEAD(freed);
 	int sent = kernel_sendmsg(connection->socket, &message,
 				  &connection->vec[connection->vec_first],
 				  connection->vec_count - connection->vec_first,
@@ -316,47 +344,54 @@ static int send_vec(struct sextant_connection *connection, unsigned int message_
 		sent = 0;
 	if (sent > 0)
 		vec_advance(connection, sent);
-	while (connection->batch_count && !connection->vec_bytes)
-		sextant_record_put(connection->batch[--connection->batch_count]);
+	if (!connection->vec_bytes)
+		sextant_batch_put(connection);
 	spin_lock(&volume->lock);
 	if (sent > 0)
 		volume->peers[connection->peer].sent_bytes += sent;
 	connection->unsent = connection->vec_bytes;
 	connection->turn_taken = false;
+	sextant_records_trim(volume, &freed);
 	spin_unlock(&volume->lock);
+	sextant_records_put_list(&freed);
 	return min(sent, 0);
 }
 
 /**
- * sextant_send_reads() - send the reads that are queued, if nobody else sends
+ * sextant_send_now() - send what is ready, if nobody else does
  * @connection: the caller holds a reference
  *
- * Context: map() or a worker, no locks; does not wait.
+ * Context: map(), the submit worker or the receiver, no locks; does not wait.
  */
-void sextant_send_reads(struct sextant_connection *connection)
+void sextant_send_now(struct sextant_connection *connection)
 {
-	struct sextant_volume *volume = connection->volume;
-	bool mine;
-
-	spin_lock(&volume->lock);
-	mine = !connection->turn_taken && !connection->unsent && !connection->broken &&
-	       !records_ready(connection) && speaking(volume);
-	if (mine) {
-		vec_reset(connection);
-		gather_reads(connection);
-		mine = connection->turn_taken = connection->vec_bytes;
-	}
-	spin_unlock(&volume->lock);
-	if (mine && send_vec(connection, MSG_DONTWAIT))
+	if (gather(connection, false) && send_vec(connection, MSG_DONTWAIT))
 		sextant_connection_break(connection, SEXTANT_ST_OK);
-	else if (!mine || anything_ready(connection))
+	else if (anything_ready(connection))
 		wake_up(&connection->wait);
 }
 
-static void put_batch(struct sextant_connection *connection)
+/**
+ * sextant_send_to_ready() - the connections that can send a record now
+ * @volume: whose
+ * @ready: room for SEXTANT_PEERS of them; the caller puts each
+ *
+ * Context: volume->lock held. Return: how many.
+ */
+u32 sextant_send_to_ready(struct sextant_volume *volume, struct sextant_connection **ready)
 {
-	while (connection->batch_count)
-		sextant_record_put(connection->batch[--connection->batch_count]);
+	u32 peer, count = 0;
+
+	lockdep_assert_held(&volume->lock);
+	for (peer = 0; peer < SEXTANT_PEERS; peer++) {
+		struct sextant_connection *connection = volume->peers[peer].connection;
+
+		if (!connection || connection->turn_taken || !records_ready(connection))
+			continue;
+		refcount_inc(&connection->refs);
+		ready[count++] = connection;
+	}
+	return count;
 }
 
 /**
@@ -368,12 +403,9 @@ static void put_batch(struct sextant_connection *connection)
 int sextant_sender(void *data)
 {
 	struct sextant_connection *connection = data;
-	struct sextant_volume *volume = connection->volume;
 
 	while (!READ_ONCE(connection->broken) && !kthread_should_stop()) {
-		LIST_HEAD(freed);
-
-		if (!gather(connection)) {
+		if (!gather(connection, true)) {
 			wait_event_interruptible_timeout(connection->wait,
 							 sender_needed(connection), VDL_INTERVAL);
 			continue;
@@ -382,11 +414,6 @@ int sextant_sender(void *data)
 			sextant_connection_break(connection, SEXTANT_ST_OK);
 			break;
 		}
-		spin_lock(&volume->lock);
-		sextant_records_trim(volume, &freed);
-		spin_unlock(&volume->lock);
-		sextant_records_put_list(&freed);
 	}
-	put_batch(connection);
 	return 0;
 }

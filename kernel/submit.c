@@ -56,6 +56,29 @@ void sextant_io_end_list(struct list_head *ios, blk_status_t status)
 	}
 }
 
+/*
+ * A flush covers the writes that were completed before it, and those have their
+ * LSNs: what is still in the inbox is none of its business. False: the volume
+ * does not run, and the worker decides.
+ */
+static bool flush_now(struct sextant_volume *volume, struct sextant_io *io)
+{
+	bool taken, end = false;
+
+	spin_lock(&volume->lock);
+	taken = volume->state == SEXTANT_VOLUME_RUNNING && !volume->requeue;
+	if (taken) {
+		io->lsn = volume->next_lsn - 1;
+		end = io->lsn <= sextant_volume_vdl(volume);
+		if (!end)
+			list_add_tail(&io->link, &volume->waiters);
+	}
+	spin_unlock(&volume->lock);
+	if (end)
+		sextant_io_end(io, BLK_STS_OK);
+	return taken;
+}
+
 /**
  * sextant_submit() - take a bio from map()
  * @volume: whose
@@ -73,6 +96,8 @@ void sextant_submit(struct sextant_volume *volume, struct bio *bio)
 	io->sectors_done = 0;
 	io->started_jiffies = jiffies;
 	trace_sextant_submit(volume, bio);
+	if (!bio_sectors(bio) && flush_now(volume, io))
+		return;
 	spin_lock(&volume->inbox_lock);
 	list_add_tail(&io->link, read ? &volume->read_inbox : &volume->inbox);
 	spin_unlock(&volume->inbox_lock);
@@ -209,9 +234,10 @@ static void queue_record(struct sextant_volume *volume, struct sextant_record *r
 			 struct sextant_pg *pg, struct sextant_io *io, bool last, bool failed)
 {
 	struct bio *bio = sextant_io_bio(io);
+	struct sextant_connection *ready[SEXTANT_PEERS];
 	blk_status_t status = failed ? BLK_STS_IOERR : BLK_STS_OK;
+	u32 peer, count;
 	bool end = false;
-	u32 peer;
 
 	spin_lock(&volume->lock);
 	if (sextant_volume_dead(volume)) {
@@ -245,14 +271,17 @@ static void queue_record(struct sextant_volume *volume, struct sextant_record *r
 	for (peer = 0; peer < SEXTANT_PEERS; peer++) {
 		struct sextant_connection *connection = volume->peers[peer].connection;
 
-		if (connection && !connection->next) {
+		if (connection && !connection->next)
 			connection->next = record;
-			wake_up(&connection->wait);
-		}
 	}
+	count = sextant_send_to_ready(volume, ready);
 	spin_unlock(&volume->lock);
 	if (end)
 		sextant_io_end(io, status);
+	while (count--) {
+		sextant_send_now(ready[count]);
+		sextant_connection_put(ready[count]);
+	}
 }
 
 /* One record of a bio, at most one PG of it. True when the bio needs no more. */

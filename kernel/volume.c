@@ -86,7 +86,9 @@ static void volume_init(struct sextant_volume *volume, const u8 *uuid)
 
 static int volume_init_queues(struct sextant_volume *volume)
 {
-	volume->submit_wq = alloc_workqueue("sextant_submit/%*phN", WQ_MEM_RECLAIM | WQ_UNBOUND, 1,
+	/* First of all, so that under load records gather here instead of work at the peers. */
+	volume->submit_wq = alloc_workqueue("sextant_submit/%*phN",
+					    WQ_MEM_RECLAIM | WQ_UNBOUND | WQ_HIGHPRI, 1,
 					    4, volume->uuid);
 	if (!volume->submit_wq)
 		return -ENOMEM;

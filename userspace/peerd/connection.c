@@ -143,6 +143,9 @@ static void receive_start(struct connection *connection)
 	}
 	connection->receive_iov[count].iov_base = connection->in + connection->in_end;
 	connection->receive_iov[count++].iov_len = CONNECTION_IN_BYTES - connection->in_end;
+	connection->receive_bytes = 0;
+	for (u32 i = 0; i < count; i++)
+		connection->receive_bytes += (u32)connection->receive_iov[i].iov_len;
 	connection->receive_message = (struct msghdr){
 		.msg_iov = connection->receive_iov,
 		.msg_iovlen = count,
@@ -151,6 +154,8 @@ static void receive_start(struct connection *connection)
 	connection_hold(connection);
 	sqe = loop_sqe();
 	io_uring_prep_recvmsg(sqe, connection->fd, &connection->receive_message, 0);
+	if (connection->drained)
+		loop_poll_first(sqe);
 	loop_start(sqe, &connection->receive_op);
 }
 
@@ -272,6 +277,8 @@ static void receive_done(struct loop_op *op, int result)
 		((char *)op - offsetof(struct connection, receive_op));
 
 	connection->receiving = false;
+	/* There was less than asked for: the next thing to do is to wait. */
+	connection->drained = result > 0 && (u32)result < connection->receive_bytes;
 	if (result == -EINTR || result == -EAGAIN)
 		result = 0;
 	else if (result <= 0)
