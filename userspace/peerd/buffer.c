@@ -7,12 +7,10 @@
 #include "log.h"
 
 #define CLASS_COUNT	6	/* 4 KiB to 128 KiB */
-#define SHELF_BYTES_MAX	(2 << 20)
+#define SHELF_BYTES_MAX	(16u << 20)	/* all classes together */
 
-static struct {
-	struct buffer *free[SHELF_BYTES_MAX >> SEXTANT_BLOCK_SHIFT];
-	u32 count;
-} shelf[CLASS_COUNT];
+static struct buffer *shelf[CLASS_COUNT];
+static u32 shelf_bytes;
 
 static void *found(void *memory)
 {
@@ -52,8 +50,10 @@ struct buffer *buffer_get(u32 bytes)
 	u32 class = class_of(bytes);
 	struct buffer *buffer;
 
-	if (class < CLASS_COUNT && shelf[class].count) {
-		buffer = shelf[class].free[--shelf[class].count];
+	if (class < CLASS_COUNT && shelf[class]) {
+		buffer = shelf[class];
+		shelf[class] = buffer->next;
+		shelf_bytes -= buffer->room;
 	} else {
 		buffer = memory_get(sizeof(*buffer));
 		buffer->room = class < CLASS_COUNT ? (u32)SEXTANT_BLOCK_BYTES << class :
@@ -77,8 +77,10 @@ void buffer_put(struct buffer *buffer)
 	if (!buffer || --buffer->references)
 		return;
 	class = class_of(buffer->room);
-	if (class < CLASS_COUNT && shelf[class].count < SHELF_BYTES_MAX / buffer->room) {
-		shelf[class].free[shelf[class].count++] = buffer;
+	if (class < CLASS_COUNT && shelf_bytes + buffer->room <= SHELF_BYTES_MAX) {
+		buffer->next = shelf[class];
+		shelf[class] = buffer;
+		shelf_bytes += buffer->room;
 		return;
 	}
 	free(buffer->bytes);

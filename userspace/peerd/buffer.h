@@ -6,6 +6,7 @@
 #include "core.h"
 
 struct buffer {
+	struct buffer *next;	/* on the shelf */
 	u32 references;
 	u32 room;	/* bytes */
 	u8 *bytes;	/* aligned to SEXTANT_BLOCK_BYTES */

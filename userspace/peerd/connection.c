@@ -12,6 +12,7 @@
 
 /* Larger metas come from the heap for the one frame they belong to. */
 #define META_KEEP_BYTES	(64 << 10)
+#define RECEIVE_WHOLE_BYTES	(32 << 10)
 
 struct connection_out {
 	struct connection_out *next;
@@ -120,10 +121,14 @@ static bool wants_data(const struct connection *connection)
 	       connection->meta_got == le32_to_cpu(connection->header.meta_bytes);
 }
 
+/*
+ * Of a large piece of data all is waited for at once, alone: a wake-up for each
+ * part of it would cost more than the extra call for what follows it.
+ */
 static void receive_start(struct connection *connection)
 {
 	struct io_uring_sqe *sqe;
-	u32 count = 0;
+	u32 count = 0, flags = 0;
 
 	if (connection->receiving || connection->closing || held(connection))
 		return;
@@ -134,6 +139,8 @@ static void receive_start(struct connection *connection)
 			connection->data->bytes + connection->data_got;
 		connection->receive_iov[count++].iov_len =
 			le32_to_cpu(connection->header.data_bytes) - connection->data_got;
+		if (connection->receive_iov[0].iov_len >= RECEIVE_WHOLE_BYTES)
+			flags = MSG_WAITALL;
 	}
 	if (connection->in_start) {
 		memmove(connection->in, connection->in + connection->in_start,
@@ -141,8 +148,10 @@ static void receive_start(struct connection *connection)
 		connection->in_end -= connection->in_start;
 		connection->in_start = 0;
 	}
-	connection->receive_iov[count].iov_base = connection->in + connection->in_end;
-	connection->receive_iov[count++].iov_len = CONNECTION_IN_BYTES - connection->in_end;
+	if (!flags) {
+		connection->receive_iov[count].iov_base = connection->in + connection->in_end;
+		connection->receive_iov[count++].iov_len = CONNECTION_IN_BYTES - connection->in_end;
+	}
 	connection->receive_bytes = 0;
 	for (u32 i = 0; i < count; i++)
 		connection->receive_bytes += (u32)connection->receive_iov[i].iov_len;
@@ -153,7 +162,7 @@ static void receive_start(struct connection *connection)
 	connection->receiving = true;
 	connection_hold(connection);
 	sqe = loop_sqe();
-	io_uring_prep_recvmsg(sqe, connection->fd, &connection->receive_message, 0);
+	io_uring_prep_recvmsg(sqe, connection->fd, &connection->receive_message, flags);
 	if (connection->drained)
 		loop_poll_first(sqe);
 	loop_start(sqe, &connection->receive_op);
