@@ -15,9 +15,9 @@ struct sextant_record;
 struct socket;
 struct task_struct;
 
-#define SEXTANT_SEND_RECORDS	32		/* records in one send */
-#define SEXTANT_BUNCHES		2		/* sends of records not yet acknowledged, */
-#define SEXTANT_BUNCH_LSNS	32		/* the second only if it is as large as this */
+#define SEXTANT_SEND_RECORDS	128		/* records in one send, */
+#define SEXTANT_SEND_VECS	512		/* and their frames and pages */
+#define SEXTANT_BUNCHES		2		/* sends of records not yet acknowledged */
 #define SEXTANT_SEND_READS	16		/* read requests in one send */
 #define SEXTANT_BEATS		16		/* heartbeats remembered, a power of two */
 #define SEXTANT_RECEIVE_META	(64 << 10)	/* the longest meta that a peer may send us */
@@ -81,8 +81,7 @@ struct sextant_connection {
 	bool unsent;				/* the vector holds the rest of a send */
 
 	/* Whose turn it is, alone. */
-	struct kvec vec[SEXTANT_SEND_RECORDS * (1 + SEXTANT_RECORD_BLOCKS_MAX) +
-			SEXTANT_SEND_READS + 2];
+	struct kvec vec[SEXTANT_SEND_VECS + SEXTANT_SEND_READS + 2];
 	u32 vec_first, vec_count;
 	size_t vec_bytes;
 	struct sextant_record *batch[SEXTANT_SEND_RECORDS];
@@ -112,11 +111,18 @@ void sextant_connection_put(struct sextant_connection *connection);
 /* send.c, receive.c */
 void sextant_batch_put(struct sextant_connection *connection);
 void sextant_send_now(struct sextant_connection *connection);
-u32 sextant_send_to_ready(struct sextant_volume *volume, struct sextant_connection **ready);
-void sextant_bunches_acked(struct sextant_connection *connection,
-			   const struct sextant_wire_ack_run *runs, u32 count);
 int sextant_sender(void *data);
 int sextant_receiver(void *data);
+
+/* bunch.c */
+bool sextant_bunch_ready(const struct sextant_connection *connection);
+void sextant_bunch_sent(struct sextant_connection *connection,
+			const struct sextant_record *last);
+void sextant_bunches_acked(struct sextant_connection *connection,
+			   const struct sextant_wire_ack_run *runs, u32 count);
+u32 sextant_bunches_collect(struct sextant_volume *volume, struct sextant_connection **ready);
+void sextant_bunches_send(struct sextant_connection **ready, u32 count);
+void sextant_linger_work(struct work_struct *work);
 
 /* How often heartbeats go out, in jiffies. */
 static inline unsigned long sextant_beat_interval(const struct sextant_volume *volume)

@@ -8,12 +8,6 @@
  * has just made something ready (map() a read, the submit worker a record, the
  * receiver room for the next bunch), which saves a wake-up. They do not wait:
  * what the socket does not take at once they leave to the thread.
- *
- * Records go in bunches, and this is Nagle's rule (RFC 896) with commits in the
- * place of segments: while the peer has not acknowledged a bunch, no small one
- * follows it. What comes meanwhile gathers here and costs one send, one commit
- * and one answer in all; only a bunch that is full anyway goes along behind, so
- * that a peer far away has something to write while its answer travels.
  */
 #include <linux/kthread.h>
 #include <linux/net.h>
@@ -77,16 +71,11 @@ static void gather_reads(struct sextant_connection *connection)
 	}
 }
 
-/* Is there a record to send, and may it be sent now? Each LSN is a block, or less. */
-static bool records_ready(const struct sextant_connection *connection)
+static bool has_room(const struct sextant_connection *connection,
+		     const struct sextant_record *record)
 {
-	const struct sextant_volume *volume = connection->volume;
-
-	lockdep_assert_held(&volume->lock);
-	if (!connection->next || connection->bunch_count == SEXTANT_BUNCHES)
-		return false;
-	return !connection->bunch_count ||
-	       volume->next_lsn - connection->next->quorum.first_lsn >= SEXTANT_BUNCH_LSNS;
+	return connection->batch_count < SEXTANT_SEND_RECORDS &&
+	       connection->vec_count + 1 + record->page_count <= SEXTANT_SEND_VECS;
 }
 
 static void gather_records(struct sextant_connection *connection)
@@ -95,9 +84,9 @@ static void gather_records(struct sextant_connection *connection)
 	struct sextant_record *record = NULL;
 
 	lockdep_assert_held(&volume->lock);
-	if (!records_ready(connection))
+	if (!sextant_bunch_ready(connection))
 		return;
-	while (connection->next && connection->batch_count < SEXTANT_SEND_RECORDS) {
+	while (connection->next && has_room(connection, connection->next)) {
 		u32 i;
 
 		record = connection->next;
@@ -113,45 +102,7 @@ static void gather_records(struct sextant_connection *connection)
 				   list_next_entry(record, link);
 		trace_sextant_send(volume, connection->peer, record);
 	}
-	connection->bunches[connection->bunch_count++] = (struct sextant_bunch){
-		.pg = le32_to_cpu(record->frame.append.record.pg),
-		.last_lsn = record->quorum.last_lsn,
-	};
-}
-
-/**
- * sextant_bunches_acked() - a peer's answer: which bunches are done with?
- * @connection: it came over
- * @runs: what is durable there, of the ballot that is in force
- * @count: of runs
- *
- * Context: the receiver, no locks.
- */
-void sextant_bunches_acked(struct sextant_connection *connection,
-			   const struct sextant_wire_ack_run *runs, u32 count)
-{
-	struct sextant_volume *volume = connection->volume;
-	bool ready;
-	u32 i;
-
-	spin_lock(&volume->lock);
-	while (count--) {
-		for (i = 0; i < connection->bunch_count; i++) {
-			const struct sextant_bunch *bunch = &connection->bunches[i];
-
-			if (bunch->pg != le32_to_cpu(runs[count].pg) ||
-			    bunch->last_lsn > le64_to_cpu(runs[count].run_end_lsn))
-				continue;
-			connection->bunch_count--;
-			memmove(&connection->bunches[i], &connection->bunches[i + 1],
-				(connection->bunch_count - i) * sizeof(*bunch));
-			i--;
-		}
-	}
-	ready = records_ready(connection);
-	spin_unlock(&volume->lock);
-	if (ready)
-		sextant_send_now(connection);
+	sextant_bunch_sent(connection, record);
 }
 
 /* The oldest read point that is still asked for: peers keep what it needs. */
@@ -290,7 +241,7 @@ static bool anything_ready(struct sextant_connection *connection)
 	spin_lock(&volume->lock);
 	ready = connection->unsent ||
 		(speaking(volume) &&
-		 (records_ready(connection) || !list_empty(&connection->reads_queued) ||
+		 (sextant_bunch_ready(connection) || !list_empty(&connection->reads_queued) ||
 		  (connection->release && !connection->release_beat && !connection->next)));
 	ready = ready && !connection->turn_taken;
 	spin_unlock(&volume->lock);
@@ -369,29 +320,6 @@ void sextant_send_now(struct sextant_connection *connection)
 		sextant_connection_break(connection, SEXTANT_ST_OK);
 	else if (anything_ready(connection))
 		wake_up(&connection->wait);
-}
-
-/**
- * sextant_send_to_ready() - the connections that can send a record now
- * @volume: whose
- * @ready: room for SEXTANT_PEERS of them; the caller puts each
- *
- * Context: volume->lock held. Return: how many.
- */
-u32 sextant_send_to_ready(struct sextant_volume *volume, struct sextant_connection **ready)
-{
-	u32 peer, count = 0;
-
-	lockdep_assert_held(&volume->lock);
-	for (peer = 0; peer < SEXTANT_PEERS; peer++) {
-		struct sextant_connection *connection = volume->peers[peer].connection;
-
-		if (!connection || connection->turn_taken || !records_ready(connection))
-			continue;
-		refcount_inc(&connection->refs);
-		ready[count++] = connection;
-	}
-	return count;
 }
 
 /**

@@ -63,19 +63,25 @@ void sextant_io_end_list(struct list_head *ios, blk_status_t status)
  */
 static bool flush_now(struct sextant_volume *volume, struct sextant_io *io)
 {
+	struct sextant_connection *ready[SEXTANT_PEERS];
 	bool taken, end = false;
+	u32 count = 0;
 
 	spin_lock(&volume->lock);
 	taken = volume->state == SEXTANT_VOLUME_RUNNING && !volume->requeue;
 	if (taken) {
 		io->lsn = volume->next_lsn - 1;
 		end = io->lsn <= sextant_volume_vdl(volume);
-		if (!end)
+		volume->stream_lsns = 0;
+		if (!end) {
 			list_add_tail(&io->link, &volume->waiters);
+			count = sextant_bunches_collect(volume, ready);
+		}
 	}
 	spin_unlock(&volume->lock);
 	if (end)
 		sextant_io_end(io, BLK_STS_OK);
+	sextant_bunches_send(ready, count);
 	return taken;
 }
 
@@ -259,6 +265,7 @@ static void queue_record(struct sextant_volume *volume, struct sextant_record *r
 	if (last && !failed && may_complete_early(volume, bio, record->bytes)) {
 		record->completed_early = true;
 		volume->dirty_bytes += record->bytes;
+		volume->stream_lsns += record->quorum.last_lsn - record->quorum.first_lsn + 1;
 		end = true;
 	} else if (failed) {
 		end = true;
@@ -267,6 +274,7 @@ static void queue_record(struct sextant_volume *volume, struct sextant_record *r
 		end = true;
 	} else if (last) {
 		list_add_tail(&io->link, &volume->waiters);
+		volume->stream_lsns = 0;
 	}
 	for (peer = 0; peer < SEXTANT_PEERS; peer++) {
 		struct sextant_connection *connection = volume->peers[peer].connection;
@@ -274,14 +282,11 @@ static void queue_record(struct sextant_volume *volume, struct sextant_record *r
 		if (connection && !connection->next)
 			connection->next = record;
 	}
-	count = sextant_send_to_ready(volume, ready);
+	count = sextant_bunches_collect(volume, ready);
 	spin_unlock(&volume->lock);
 	if (end)
 		sextant_io_end(io, status);
-	while (count--) {
-		sextant_send_now(ready[count]);
-		sextant_connection_put(ready[count]);
-	}
+	sextant_bunches_send(ready, count);
 }
 
 /* One record of a bio, at most one PG of it. True when the bio needs no more. */

@@ -77,6 +77,7 @@ static void volume_init(struct sextant_volume *volume, const u8 *uuid)
 	INIT_WORK(&volume->submit_work, sextant_submit_work);
 	INIT_WORK(&volume->read_work, sextant_read_inbox_work);
 	INIT_DELAYED_WORK(&volume->tick_work, sextant_tick_work);
+	INIT_DELAYED_WORK(&volume->linger_work, sextant_linger_work);
 	INIT_WORK(&volume->event_work, sextant_event_work);
 	INIT_WORK(&volume->free_work, volume_free_work);
 	sextant_lifecycle_init(volume);
@@ -259,6 +260,7 @@ bool sextant_volume_forget(struct sextant_volume *volume)
 	list_del_init(&volume->link);
 	mutex_unlock(&volumes_mutex);
 	cancel_delayed_work_sync(&volume->tick_work);
+	cancel_delayed_work_sync(&volume->linger_work);
 	mutex_lock(&volume->config);
 	sextant_volume_clear_attach(volume);
 	mutex_unlock(&volume->config);

@@ -146,6 +146,7 @@ struct sextant_volume {
 	u64 kept_bytes;				/* of durable ones that a peer has not got */
 	u64 dirty_bytes;			/* of undurable ones whose bio has completed */
 	struct list_head waiters;		/* struct sextant_io, by LSN */
+	u64 stream_lsns;			/* completed early since somebody last waited */
 	bool write_quorum;
 	bool read_lease;
 	struct sextant_peer peers[SEXTANT_PEERS];
@@ -171,6 +172,7 @@ struct sextant_volume {
 	struct work_struct submit_work;
 	struct work_struct read_work;
 	struct delayed_work tick_work;
+	struct delayed_work linger_work;
 	struct work_struct stop_work;
 	struct work_struct free_work;
 	struct work_struct event_work;

@@ -164,7 +164,7 @@ static void receive_start(struct connection *connection)
 	sqe = loop_sqe();
 	io_uring_prep_recvmsg(sqe, connection->fd, &connection->receive_message, flags);
 	if (connection->drained)
-		loop_poll_first(sqe);
+		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 	loop_start(sqe, &connection->receive_op);
 }
 

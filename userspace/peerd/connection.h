@@ -55,8 +55,8 @@ struct connection {
 	int fd;
 	u32 references;			/* operations in flight and whoever holds it */
 	bool closing, ended, receiving, sending;
-	bool drained;				/* the last receive took all there was */
-	u32 receive_bytes;			/* what the receive under way asks for */
+	bool drained;			/* the last receive took all there was */
+	u32 receive_bytes;		/* what the receive under way asks for */
 	bool close_after_send;
 	u8 holds;			/* enum connection_hold */
 	u64 opened_ms;

@@ -15,7 +15,6 @@ static struct {
 	struct loop_task *tasks, **tasks_end;
 	struct loop_timer *timers;	/* by due_ms */
 	u64 now_ms;
-	bool recent;			/* Linux 6.1 or later */
 	bool stopped;
 } loop;
 
@@ -40,7 +39,6 @@ int loop_init(void)
 		rc = io_uring_queue_init(RING_ENTRIES, &loop.ring, flags[i]);
 	if (rc)
 		return rc;
-	loop.recent = loop.ring.flags & flags[0] & ~IORING_SETUP_CLAMP;
 	loop.tasks_end = &loop.tasks;
 	clock_read();
 	return 0;
@@ -69,12 +67,6 @@ struct io_uring_sqe *loop_sqe(void)
 void loop_start(struct io_uring_sqe *sqe, struct loop_op *op)
 {
 	io_uring_sqe_set_data(sqe, op);
-}
-
-void loop_poll_first(struct io_uring_sqe *sqe)
-{
-	if (loop.recent)
-		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
 void loop_later(struct loop_task *task)

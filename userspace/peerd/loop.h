@@ -46,9 +46,6 @@ void loop_release(void);
 struct io_uring_sqe *loop_sqe(void);
 void loop_start(struct io_uring_sqe *sqe, struct loop_op *op);
 
-/* This receive has nothing to take yet: wait first, where the kernel can be told so. */
-void loop_poll_first(struct io_uring_sqe *sqe);
-
 /* Runs the task once at the end of this round, however often it is asked for. */
 void loop_later(struct loop_task *task);
 
