@@ -27,6 +27,8 @@ static void volume_free_attach(struct sextant_volume *volume)
 
 static void volume_free(struct sextant_volume *volume)
 {
+	/* No connection is left that could arm it again. */
+	cancel_delayed_work_sync(&volume->linger_work);
 	sextant_crypt_free(volume->seal_crypt);
 	sextant_read_pools_exit(volume);
 	sextant_record_pools_exit(volume);
@@ -260,7 +262,6 @@ bool sextant_volume_forget(struct sextant_volume *volume)
 	list_del_init(&volume->link);
 	mutex_unlock(&volumes_mutex);
 	cancel_delayed_work_sync(&volume->tick_work);
-	cancel_delayed_work_sync(&volume->linger_work);
 	mutex_lock(&volume->config);
 	sextant_volume_clear_attach(volume);
 	mutex_unlock(&volume->config);
