@@ -160,6 +160,7 @@ refused 2 "say --yes" volume delete v
 refused 2 "not a whole number" detach v --timeout soon
 refused 2 "error:SECONDS" attach v --no-quorum maybe
 refused 2 "128K to 1G" attach v --max-dirty 1K
+refused 2 "from 0 to 2" attach v --read-verify 3
 refused 2 "50 to 600000" attach v --read-timeout 1
 refused 2 "no name for a device" attach v --name a/b
 refused 3 "there is no volume 'v'" attach v

@@ -33,6 +33,8 @@ const char cli_help_attach[] =
 	"                      (default: the lesser of 64M and 2 % of memory)\n"
 	"  --read-timeout MS   after so long a read goes to the next peer (default: see\n"
 	"                      the module's manual)\n"
+	"  --read-verify N     how many peers beyond three must agree that what one of\n"
+	"                      them answers is the newest: 0 (none is asked), 1 or 2\n"
 	"  --force             take it from a host that has it attached: that host is\n"
 	"                      fenced, what it has not flushed is lost\n";
 
@@ -55,8 +57,8 @@ const char cli_help_delete[] =
 
 enum {
 	OPTION_SIZE = 256, OPTION_PG_SIZE, OPTION_PEERS, OPTION_TRANSPORT, OPTION_NAME,
-	OPTION_WRITETHROUGH, OPTION_NO_QUORUM, OPTION_MAX_DIRTY, OPTION_READ_TIMEOUT, OPTION_FORCE,
-	OPTION_TIMEOUT, OPTION_YES,
+	OPTION_WRITETHROUGH, OPTION_NO_QUORUM, OPTION_MAX_DIRTY, OPTION_READ_TIMEOUT,
+	OPTION_READ_VERIFY, OPTION_FORCE, OPTION_TIMEOUT, OPTION_YES,
 };
 
 /* What an option adds to the request. */
@@ -76,6 +78,7 @@ static const struct field fields[] = {
 	{ OPTION_NO_QUORUM, "no_quorum", FIELD_TEXT },
 	{ OPTION_MAX_DIRTY, "max_dirty", FIELD_TEXT },
 	{ OPTION_READ_TIMEOUT, "read_timeout_ms", FIELD_NUMBER },
+	{ OPTION_READ_VERIFY, "read_verify", FIELD_NUMBER },
 	{ OPTION_FORCE, "force", FIELD_FLAG },
 	{ OPTION_TIMEOUT, "timeout_s", FIELD_NUMBER },
 	{ OPTION_YES, "yes", FIELD_FLAG },
@@ -172,6 +175,7 @@ int cli_volume_attach(const struct cli *cli, int argc, char **argv)
 		{ "no-quorum", required_argument, NULL, OPTION_NO_QUORUM },
 		{ "max-dirty", required_argument, NULL, OPTION_MAX_DIRTY },
 		{ "read-timeout", required_argument, NULL, OPTION_READ_TIMEOUT },
+		{ "read-verify", required_argument, NULL, OPTION_READ_VERIFY },
 		{ "force", no_argument, NULL, OPTION_FORCE },
 		{ NULL, 0, NULL, 0 },
 	};

@@ -25,6 +25,7 @@
 #define MAX_DIRTY_MAX		(1u << 30)
 #define READ_TIMEOUT_MS_MIN	50
 #define READ_TIMEOUT_MS_MAX	600000
+#define READ_VERIFY_MAX		2
 
 /* What the loop is told to do next. */
 enum verdict { GO_ON, VOLUME_GONE };
@@ -230,6 +231,7 @@ static int take_options(struct worker *worker, json_t *request, struct report *r
 	const char *no_quorum = json_string_value(json_object_get(request, "no_quorum"));
 	const char *max_dirty = json_string_value(json_object_get(request, "max_dirty"));
 	json_t *read_timeout = json_object_get(request, "read_timeout_ms");
+	json_t *read_verify = json_object_get(request, "read_verify");
 	char words[DEVICE_OPTIONS_BYTES - 8] = "";
 	u64 bytes, seconds;
 	size_t length = 0;
@@ -266,8 +268,19 @@ static int take_options(struct worker *worker, json_t *request, struct report *r
 			return report_fail(report, SEXTANT_CODE_USAGE,
 					   "--read-timeout takes milliseconds from %u to %u",
 					   READ_TIMEOUT_MS_MIN, READ_TIMEOUT_MS_MAX);
-		snprintf(words + length, sizeof(words) - length, " read_timeout=%lld",
-			 (long long)json_integer_value(read_timeout));
+		length += (size_t)snprintf(words + length, sizeof(words) - length,
+					   " read_timeout=%lld",
+					   (long long)json_integer_value(read_timeout));
+		count++;
+	}
+	if (read_verify) {
+		if (json_integer_value(read_verify) < 0 ||
+		    json_integer_value(read_verify) > READ_VERIFY_MAX)
+			return report_fail(report, SEXTANT_CODE_USAGE,
+					   "--read-verify takes a number from 0 to %u",
+					   READ_VERIFY_MAX);
+		snprintf(words + length, sizeof(words) - length, " read_verify=%lld",
+			 (long long)json_integer_value(read_verify));
 		count++;
 	}
 	if (count)

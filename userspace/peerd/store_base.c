@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "store.h"
 
 #define BASE_FILE		"base"
@@ -319,6 +320,17 @@ int base_make(struct pg *pg)
 	return rc;
 }
 
+/* One that was never written is blank; else a crash tore it, or the disk did. */
+static void checkpoint_report(const struct pg *pg, u32 slot, const struct checkpoint_header *header)
+{
+	static const struct checkpoint_header blank;
+
+	if (memcmp(header, &blank, sizeof(blank)))
+		sextant_log(SEXTANT_LOG_WARNING, "volume %s, PG %u: slot %u of the checkpoint does not "
+			    "hold: torn by a crash, or damaged; the other one counts",
+			    pg->volume->uuid_text, pg->number, slot);
+}
+
 int base_open(struct pg *pg)
 {
 	struct buffer *buffer = buffer_get(CHECKPOINT_SLOT_BYTES);
@@ -330,9 +342,12 @@ int base_open(struct pg *pg)
 			(const struct checkpoint_header *)buffer->bytes;
 
 		if (pread(pg->checkpoint_fd, buffer->bytes, CHECKPOINT_SLOT_BYTES,
-			  (off_t)(i * CHECKPOINT_SLOT_BYTES)) != (ssize_t)CHECKPOINT_SLOT_BYTES ||
-		    !checkpoint_valid(pg, buffer->bytes))
+			  (off_t)(i * CHECKPOINT_SLOT_BYTES)) != (ssize_t)CHECKPOINT_SLOT_BYTES)
 			continue;
+		if (!checkpoint_valid(pg, buffer->bytes)) {
+			checkpoint_report(pg, i, header);
+			continue;
+		}
 		if (!found || le64_to_cpu(header->writes) > pg->checkpoint_writes)
 			checkpoint_take(pg, buffer->bytes);
 		found = true;
