@@ -58,17 +58,43 @@ static void look_again(struct sextant_connection *connection)
 /**
  * sextant_bunch_sent() - a bunch is on its way
  * @connection: which takes it
- * @last: the bunch's last record
+ * @first_lsn: the bunch's first
+ * @last: its last record
  *
  * Context: volume->lock held.
  */
-void sextant_bunch_sent(struct sextant_connection *connection, const struct sextant_record *last)
+void sextant_bunch_sent(struct sextant_connection *connection, u64 first_lsn,
+			const struct sextant_record *last)
 {
 	lockdep_assert_held(&connection->volume->lock);
 	connection->bunches[connection->bunch_count++] = (struct sextant_bunch){
 		.pg = le32_to_cpu(last->frame.append.record.pg),
+		.before_lsn = first_lsn - 1,
 		.last_lsn = last->quorum.last_lsn,
 	};
+}
+
+/**
+ * sextant_peer_scl() - up to where a peer has acknowledged everything
+ * @volume: whose
+ * @peer: slot
+ *
+ * The quorum's books end at VDL; what a slow peer still lacks below it is known
+ * by its connection. Without one it is as good as anybody knows.
+ *
+ * Context: volume->lock held. Return: the LSN.
+ */
+u64 sextant_peer_scl(struct sextant_volume *volume, u32 peer)
+{
+	const struct sextant_connection *connection = volume->peers[peer].connection;
+	u64 scl = sextant_quorum_peer_scl(&volume->quorum, peer);
+
+	lockdep_assert_held(&volume->lock);
+	if (connection && connection->bunch_count)
+		return min(scl, connection->bunches[0].before_lsn);
+	if (connection && connection->next)
+		return min(scl, connection->next->quorum.first_lsn - 1);
+	return scl;
 }
 
 /**

@@ -42,6 +42,7 @@ struct sextant_beat_frame {
 /* The end of a send of records: acknowledged, it is done with. */
 struct sextant_bunch {
 	u32 pg;					/* of its last record */
+	u64 before_lsn;				/* the LSN before its first */
 	u64 last_lsn;
 };
 
@@ -116,8 +117,9 @@ int sextant_receiver(void *data);
 
 /* bunch.c */
 bool sextant_bunch_ready(const struct sextant_connection *connection);
-void sextant_bunch_sent(struct sextant_connection *connection,
+void sextant_bunch_sent(struct sextant_connection *connection, u64 first_lsn,
 			const struct sextant_record *last);
+u64 sextant_peer_scl(struct sextant_volume *volume, u32 peer);
 void sextant_bunches_acked(struct sextant_connection *connection,
 			   const struct sextant_wire_ack_run *runs, u32 count);
 u32 sextant_bunches_collect(struct sextant_volume *volume, struct sextant_connection **ready);

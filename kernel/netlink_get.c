@@ -40,7 +40,7 @@ static void snapshot_peer(struct sextant_volume *volume, u32 index, struct peer_
 	lockdep_assert_held(&volume->lock);
 	to->peer = volume->peers[index];
 	to->connected = connection;
-	to->scl = sextant_quorum_peer_scl(&volume->quorum, index);
+	to->scl = sextant_peer_scl(volume, index);
 	while (record && (record->acked & (1u << index)))
 		record = record->next;
 	to->lag_ms = record ? age_ms(record) : 0;

@@ -82,15 +82,16 @@ static void gather_records(struct sextant_connection *connection)
 {
 	struct sextant_volume *volume = connection->volume;
 	struct sextant_record *record = NULL;
+	u64 first_lsn;
 
 	lockdep_assert_held(&volume->lock);
 	if (!sextant_bunch_ready(connection))
 		return;
+	first_lsn = connection->next->quorum.first_lsn;
 	while (connection->next && has_room(connection, connection->next)) {
 		u32 i;
 
 		record = connection->next;
-
 		sextant_record_get(record);
 		connection->batch[connection->batch_count++] = record;
 		push(connection, &record->frame, record->frame_bytes);
@@ -102,7 +103,7 @@ static void gather_records(struct sextant_connection *connection)
 				   list_next_entry(record, link);
 		trace_sextant_send(volume, connection->peer, record);
 	}
-	sextant_bunch_sent(connection, record);
+	sextant_bunch_sent(connection, first_lsn, record);
 }
 
 /* The oldest read point that is still asked for: peers keep what it needs. */

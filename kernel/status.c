@@ -88,7 +88,7 @@ void sextant_status(struct sextant_volume *volume, char *result, unsigned int ma
 
 		if (peer->set)
 			DMEMIT(" %s:%s:%llu", peer->name, peer->connection ? "up" : "down",
-			       sextant_quorum_peer_scl(&volume->quorum, i));
+			       sextant_peer_scl(volume, i));
 	}
 	if (volume->state == SEXTANT_VOLUME_FENCED)
 		DMEMIT(" fenced epoch %u by %s", volume->holder_epoch, volume->holder);

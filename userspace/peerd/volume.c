@@ -208,8 +208,13 @@ void volumes_close(void)
 			continue;
 		coalesce_stop(volume);
 		gossip_stop(volume);
-		log_vouch_all(volume);
 	}
+	if (loop_drain(busy_count))
+		return;
+	/* Only now is each log's last batch known, and on the disk. */
+	for (volume = volumes; volume; volume = volume->next)
+		if (!volume->damaged)
+			log_vouch_all(volume);
 	if (loop_drain(busy_count))
 		return;
 	while (volumes)
