@@ -106,7 +106,6 @@ void sextant_connection_break_slot(struct sextant_volume *volume, u32 peer, bool
 void sextant_connections_break(struct sextant_volume *volume);
 void sextant_connections_drain(struct sextant_volume *volume);
 void sextant_connections_wake(struct sextant_volume *volume);
-
 void sextant_connection_put(struct sextant_connection *connection);
 
 /* send.c, receive.c */
